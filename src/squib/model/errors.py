@@ -1,0 +1,224 @@
+"""Every error a caller can see: code, HTTP status, message template. Shaped for the wire elsewhere.
+
+A function's own failure is not here: it is a value (`invocation.FunctionFailed`), a 200 on the wire.
+"""
+
+from collections.abc import Mapping
+
+
+class SquibError(Exception):
+    """Root of squib's own exceptions."""
+
+
+class PlatformError(SquibError):
+    """Our fault. Mapped once, at the edge, to a ServiceException without detail; the log has all."""
+
+
+class ApiError(SquibError):
+    """The caller's fault, or an answer the service model names.
+
+    `code` is the error type (`ResourceNotFoundException`), `status` the HTTP status, `fields` further
+    members of the error body (`Type`, `Reason`) in wire names, `headers` further response headers.
+    """
+
+    code: str = "ServiceException"
+    status: int = 500
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        fields: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        if status is not None:
+            self.status = status
+        self.fields: Mapping[str, str] = fields or {}
+        self.headers: Mapping[str, str] = headers or {}
+
+    @property
+    def fault(self) -> str:
+        """`client` for a 4xx status, else `server`."""
+        return "client" if self.status < 500 else "server"
+
+
+class NotImplementedYet(ApiError):
+    """The operation exists in AWS's model but squib does not build it yet."""
+
+    code, status = "NotImplementedException", 501
+
+    def __init__(self, service: str, operation: str) -> None:
+        super().__init__(f"squib does not implement {service}:{operation} yet.")
+
+
+class UnsupportedParameter(ApiError):
+    """A parameter that squib would have to ignore: refused rather than silently stored."""
+
+    code, status = "NotImplementedException", 501
+
+    def __init__(self, operation: str, parameter: str) -> None:
+        super().__init__(f"squib does not implement the parameter {parameter} of {operation} yet.")
+
+
+class ServiceException(ApiError):
+    """An internal failure as the caller sees it."""
+
+    code, status = "ServiceException", 500
+
+    def __init__(self, message: str = "An error occurred and the request cannot be processed.") -> None:
+        super().__init__(message, fields={"Type": "Service"})
+
+
+# --- authentication (order and texts: AWS signature troubleshooting page; tests/cases/signatures)
+
+
+class MissingAuthenticationToken(ApiError):
+    """The call carries no signature at all."""
+
+    code, status = "MissingAuthenticationTokenException", 403
+
+    def __init__(self) -> None:
+        super().__init__("Missing Authentication Token")
+
+
+class IncompleteSignature(ApiError):
+    """The Authorization header is malformed; `message` names what is missing."""
+
+    code, status = "IncompleteSignatureException", 403
+
+
+class InvalidSignature(ApiError):
+    """The signature does not match, or is expired or not yet current."""
+
+    code, status = "InvalidSignatureException", 403
+
+
+class UnrecognizedClient(ApiError):
+    """No such access key, or a wrong session token."""
+
+    code, status = "UnrecognizedClientException", 403
+
+    def __init__(self, message: str = "The security token included in the request is invalid.") -> None:
+        super().__init__(message)
+
+
+class ExpiredToken(ApiError):
+    """A temporary credential past its end."""
+
+    code, status = "ExpiredTokenException", 403
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is expired")
+
+
+class AccessDenied(ApiError):
+    """Authenticated, but not allowed."""
+
+    code, status = "AccessDeniedException", 403
+
+
+class UnknownOperation(ApiError):
+    """The request matches no operation of any service."""
+
+    code, status = "UnknownOperationException", 404
+
+    def __init__(self, message: str = "The requested operation is not recognized by the service.") -> None:
+        super().__init__(message)
+
+
+# --- Lambda (Lambda API reference, the Errors section of each operation)
+
+
+class ResourceNotFound(ApiError):
+    """404 with `Message` and `Type: User` in Lambda; other services say the same with `message`."""
+
+    code, status = "ResourceNotFoundException", 404
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
+class ResourceConflict(ApiError):
+    """409: exists already, or is being changed."""
+
+    code, status = "ResourceConflictException", 409
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
+class InvalidParameterValue(ApiError):
+    """400 in Lambda's own words."""
+
+    code, status = "InvalidParameterValueException", 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
+class ValidationException(ApiError):
+    """400 from the model's constraints: `1 validation error detected: ...`."""
+
+    code, status = "ValidationException", 400
+
+
+class PreconditionFailed(ApiError):
+    """412: the RevisionId given is not the latest."""
+
+    code, status = "PreconditionFailedException", 412
+
+    def __init__(
+        self,
+        message: str = (
+            "The Revision Id provided does not match the latest Revision Id. "
+            "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+        ),
+    ) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
+class InvalidRequestContent(ApiError):
+    """400: the payload of an Invoke is not JSON."""
+
+    code, status = "InvalidRequestContentException", 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
+class RequestTooLarge(ApiError):
+    """413: the payload of an Invoke passes its limit."""
+
+    code, status = "RequestTooLargeException", 413
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
+class RequestEntityTooLarge(ApiError):
+    """413: an API request passes its limit."""
+
+    code, status = "RequestEntityTooLargeException", 413
+
+
+class CodeStorageExceeded(ApiError):
+    """400: the account's code storage is full."""
+
+    code, status = "CodeStorageExceededException", 400
+
+
+class TooManyRequests(ApiError):
+    """429 with a `Reason` of the model's ThrottleReason."""
+
+    code, status = "TooManyRequestsException", 429
+
+    def __init__(self, reason: str, *, retry_after_s: int | None = None) -> None:
+        headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        super().__init__("Rate Exceeded.", fields={"Reason": reason, "Type": "User"}, headers=headers)
+        self.reason = reason

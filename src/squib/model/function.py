@@ -1,0 +1,120 @@
+"""What a function is: its declared configuration, its code, its states. One struct per version.
+
+Everything here is stored as one JSON document per row (store/rows.py), so a new field with a default is a
+compatible change.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
+
+LATEST = "$LATEST"
+
+
+class State(StrEnum):
+    """`State` of a function."""
+
+    PENDING = "Pending"  # created, its code is being prepared
+    ACTIVE = "Active"  # can be invoked
+    INACTIVE = "Inactive"  # reclaimed after long idleness
+    FAILED = "Failed"  # cannot run here; the reason says why
+
+
+class LastUpdateStatus(StrEnum):
+    """`LastUpdateStatus` of a function."""
+
+    SUCCESSFUL = "Successful"
+    IN_PROGRESS = "InProgress"  # an update is being prepared; invocations use what was active before
+    FAILED = "Failed"
+
+
+class FunctionKey(msgspec.Struct, frozen=True, order=True):
+    """Names a function within one squib."""
+
+    account_id: AccountId
+    region: Region
+    name: str
+
+    def arn(self, qualifier: str | None = None) -> str:
+        """The function's ARN, with `:qualifier` when one is given."""
+        base = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.name}"
+        return f"{base}:{qualifier}" if qualifier else base
+
+
+class CodeRef(msgspec.Struct, frozen=True, kw_only=True):
+    """The code archive of a version, kept in the blob store under `digest`."""
+
+    digest: ArchiveDigest
+    size_bytes: int
+    """Of the zip."""
+
+    def sha256_base64(self) -> str:
+        """`CodeSha256` as the API shows it."""
+        import base64
+
+        return base64.b64encode(bytes.fromhex(self.digest)).decode()
+
+
+class LoggingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`LoggingConfig`: where log lines go and how they look."""
+
+    log_format: str = "Text"
+    log_group: str
+    application_log_level: str | None = None
+    system_log_level: str | None = None
+
+
+class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a function: code and configuration. `$LATEST` is the one that can change."""
+
+    key: FunctionKey
+    version: str = LATEST
+    created_at_ms: EpochMs
+    modified_at_ms: EpochMs
+    revision_id: str
+    runtime: str
+    handler: str
+    role_arn: str
+    code: CodeRef
+    description: str = ""
+    timeout_s: int = 3
+    memory_mib: int = 128
+    ephemeral_mib: int = 512
+    environment_variables: Mapping[str, str] | None = None
+    architecture: str = "x86_64"
+    package_type: str = "Zip"
+    tracing_mode: str = "PassThrough"
+    logging: LoggingConfig
+    tags: Mapping[str, str] = {}
+    state: State
+    state_reason: str | None = None
+    state_reason_code: str | None = None
+    last_update_status: LastUpdateStatus | None = None
+    last_update_status_reason: str | None = None
+    last_update_status_reason_code: str | None = None
+    extra: Mapping[str, Any] = {}
+    """Wire members that are only echoed, by their wire names."""
+
+    @property
+    def arn(self) -> str:
+        """Unqualified for `$LATEST`, with the number for a published version."""
+        return self.key.arn(None if self.version == LATEST else self.version)
+
+
+class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A function as stored: what is declared, and what invocations use while an update is prepared.
+
+    `active` is what runs. It equals `declared` once the activation of `declared` has succeeded; it is None
+    before the first activation, and stays at the previous version while an update is InProgress or Failed.
+    """
+
+    declared: FunctionVersion
+    active: FunctionVersion | None = None
+
+    @property
+    def key(self) -> FunctionKey:
+        return self.declared.key

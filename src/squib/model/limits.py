@@ -1,0 +1,29 @@
+"""Every quota and default of Lambda, with its unit and source."""
+
+from typing import Final
+
+MIN_MEMORY_MIB: Final = 128  # Lambda quotas page, "Function memory allocation"
+MAX_MEMORY_MIB: Final = 10_240  # the same
+DEFAULT_MEMORY_MIB: Final = 128  # CreateFunction reference
+MIB_PER_VCPU: Final = 1_769  # Lambda developer guide, "Configure memory": 1,769 MB is one vCPU
+MAX_TIMEOUT_S: Final = 900  # Lambda quotas page, "Function timeout"
+DEFAULT_TIMEOUT_S: Final = 3  # CreateFunction reference
+MIN_EPHEMERAL_MIB: Final = 512  # Lambda quotas page, "/tmp directory storage"
+MAX_EPHEMERAL_MIB: Final = 10_240  # the same
+MAX_SYNC_PAYLOAD_BYTES: Final = 6 * 1024 * 1024  # Lambda quotas page, "Invocation payload": 6 MB each way
+MAX_SYNC_RESPONSE_BYTES: Final = MAX_SYNC_PAYLOAD_BYTES + 100  # recorded: the error names 6291556 bytes
+MAX_ZIP_UPLOAD_BYTES: Final = 50 * 1024 * 1024  # Lambda quotas page, "Deployment package": 50 MB zipped
+MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024  # the same: 250 MB unzipped, layers included
+MAX_CREATE_REQUEST_BYTES: Final = 70_167_211  # recorded: RequestEntityTooLarge names it
+MAX_ENVIRONMENT_BYTES: Final = 4 * 1024  # Lambda quotas page, "Environment variables": 4 KB in all
+MAX_CLIENT_CONTEXT_BYTES: Final = 3_583  # Invoke reference, ClientContext
+ACCOUNT_CONCURRENCY: Final = 1_000  # Lambda quotas page, "Concurrent executions"
+CODE_STORAGE_BYTES: Final = 80_530_636_800  # recorded: GetAccountSettings TotalCodeSize, 75 GiB
+FILE_DESCRIPTORS: Final = 1_024  # Lambda quotas page, "File descriptors"
+PROCESSES_AND_THREADS: Final = 1_024  # Lambda quotas page, "Execution processes/threads"
+INIT_TIMEOUT_MS: Final = 10_000  # developer guide, "Init phase": 10 seconds
+IDLE_EXPIRY_S: Final = 15 * 60  # squib's promise; AWS does not publish its own
+CODE_LOCATION_LIFETIME_S: Final = 10 * 60  # GetFunction reference: the link is valid for 10 minutes
+LOG_TAIL_BYTES: Final = 4 * 1024  # Invoke reference, LogType: the last 4 KB
+MAX_LOG_EVENT_BYTES: Final = 256 * 1024  # CloudWatch Logs quotas, "Event size"
+CLOCK_SKEW_MS: Final = 5 * 60 * 1000  # AWS signature page: a request is valid for five minutes

@@ -1,0 +1,89 @@
+"""One API call as it travels down the stages of the gateway, each type richer than the one before.
+
+RawRequest -> RoutedCall -> AuthenticatedCall -> OperationCall -> AuthorizedCall. A handler takes only the
+last, so a stage that is left out does not type-check. Structs, not dataclasses: these are on the hot path.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from squib.model.identity import Principal
+from squib.model.units import AccountId, EpochMs, Region, RequestId
+
+
+class RawRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request, parsed but not understood. Header names are lower case."""
+
+    method: str
+    path: str
+    """As sent: percent-encoding kept, no query string."""
+    query: str
+    """As sent, without the question mark; empty when absent."""
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: RequestId
+    received_at_ms: EpochMs
+    base_url: str
+    """`http://HOST:PORT` that reaches this squib from the caller's side; never from the Host header."""
+
+
+class RoutedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A request whose service (`lambda`, `sts`, `logs`, `iam`) and operation are known."""
+
+    request: RawRequest
+    service: str
+    operation: str
+    path_labels: Mapping[str, str]
+    """URI labels by member name, percent-decoded; empty for query and json services."""
+
+
+class AuthenticatedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call whose signer is known."""
+
+    routed: RoutedCall
+    principal: Principal
+    access_key_id: str
+    region: Region
+    """From the credential scope of the signature."""
+
+
+class OperationCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call whose input is parsed and valid by the service model. `input` has the model's member names."""
+
+    authenticated: AuthenticatedCall
+    input: Mapping[str, Any]
+
+
+class AuthorizedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that may happen."""
+
+    service: str
+    operation: str
+    input: Mapping[str, Any]
+    principal: Principal
+    access_key_id: str
+    account_id: AccountId
+    """The account whose resources the call is about: the caller's own unless an ARN names another."""
+    region: Region
+    request_id: RequestId
+    received_at_ms: EpochMs
+    base_url: str
+    headers: Mapping[str, str] = {}
+    """Request headers by lower-case name (user agent, trace id); never needed for members of the model."""
+
+
+class OperationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a handler answers: output in the model's member names, and more headers when needed.
+
+    `status` None means the model's own success status."""
+
+    output: Mapping[str, Any]
+    status: int | None = None
+    headers: Mapping[str, str] = {}
+
+
+Handler: TypeAlias = Callable[[AuthorizedCall], Awaitable[OperationResult]]
+HandlerTable: TypeAlias = Mapping[tuple[str, str], Handler]
+"""(service, operation) -> handler."""

@@ -1,0 +1,122 @@
+"""What the rest of squib asks of durable truth. Protocols by reader; sqlite.py is the one implementation.
+
+Writing: `await store.write(decide)` runs `decide(transaction)` on the one writer, inside a transaction that
+is on disk when the call returns; `decide` is a plain function that reads, decides and writes, or raises (then
+nothing is written). Reading on the hot path: `Functions.peek`, from memory, never waits.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from squib.model.function import FunctionKey, FunctionRecord
+from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream
+from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """Reads and writes inside one transaction. Valid only within `decide`."""
+
+    def function(self, key: FunctionKey) -> FunctionRecord | None: ...
+
+    def functions(
+        self, account_id: AccountId, region: Region | None, *, after: str = "", limit: int = 10_000
+    ) -> Sequence[FunctionRecord]:
+        """By name, from the first name greater than `after`; every region when `region` is None."""
+
+    def put_function(self, record: FunctionRecord) -> None: ...
+
+    def delete_function(self, key: FunctionKey) -> bool: ...
+
+    def accounts(self) -> Sequence[AccountId]: ...
+
+    def put_account(self, account_id: AccountId, *, created_at_ms: EpochMs) -> None: ...
+
+
+class Functions(Protocol):
+    """Functions, kept in memory beside the disk."""
+
+    def peek(self, key: FunctionKey) -> FunctionRecord | None:
+        """What is stored, from memory. The result is a value: it never changes under the reader."""
+
+    def all(self) -> Sequence[FunctionRecord]:
+        """Every function of every account and region."""
+
+    async def changed(self) -> None:
+        """Returns after the next committed write of any function since the last call returned."""
+
+
+class Blobs(Protocol):
+    """Content-addressed archives."""
+
+    async def put(self, content: bytes) -> ArchiveDigest:
+        """On disk (fsync) when it returns. Idempotent."""
+
+    def path(self, digest: ArchiveDigest) -> str:
+        """Where the archive lies; the file may be missing."""
+
+    async def read(self, digest: ArchiveDigest) -> bytes:
+        """Raises FileNotFoundError."""
+
+    async def sweep(self, keep: Iterable[ArchiveDigest]) -> int:
+        """Removes archives not named, and half-written ones; returns how many."""
+
+
+class LogWriter(Protocol):
+    """The open end of one log stream. Not thread-safe: one owner."""
+
+    def append(self, timestamp_ms: EpochMs, message: str) -> None:
+        """Takes one event; never blocks (it is buffered and written within Options.flush_interval_ms)."""
+
+    def close(self) -> None:
+        """Flushes and gives the stream up."""
+
+
+class Logs(Protocol):
+    """Log groups, streams and events."""
+
+    async def create_group(self, key: LogGroupKey, *, now_ms: EpochMs) -> bool:
+        """False when it exists already."""
+
+    async def groups(
+        self, account_id: AccountId, region: Region, *, prefix: str = "", after: str = "", limit: int = 50
+    ) -> Sequence[LogGroup]: ...
+
+    async def streams(self, group: LogGroupKey, *, prefix: str = "") -> Sequence[LogStream]:
+        """Every stream whose name starts with `prefix`, by name; includes what is still buffered."""
+
+    def open_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> LogWriter:
+        """Opens a stream for appending, creating stream and group when missing. Returns at once; the rows
+        are written in the background. On the cold-start path."""
+
+    async def events(
+        self,
+        group: LogGroupKey,
+        streams: Sequence[str],
+        *,
+        start_ms: EpochMs | None = None,
+        end_ms: EpochMs | None = None,
+        after: tuple[EpochMs, str, int] | None = None,
+        limit: int = 10_000,
+        backwards: bool = False,
+    ) -> Sequence[LogEvent]:
+        """Events of the named streams with start_ms <= timestamp < end_ms in order of (timestamp, stream,
+        sequence), from the first one past `after`; buffered events included."""
+
+
+class Store(Protocol):
+    """The whole of durable truth."""
+
+    @property
+    def functions(self) -> Functions: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def logs(self) -> Logs: ...
+
+    async def write(self, decide: Callable[[Transaction], T]) -> T: ...
+
+    async def read(self, look: Callable[[Transaction], T]) -> T: ...
