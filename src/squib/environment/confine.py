@@ -1,0 +1,313 @@
+"""The kernel's isolation, as functions: namespaces, mounts, capabilities, seccomp, limits.
+
+Runs in two places: in squib's own privileged processes, and inside fork servers under whatever Python a
+function's runtime has. So: standard library only, Python 3.9 syntax, and nothing else of squib is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import signal
+import socket
+import struct
+from collections.abc import Iterable
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWCGROUP = 0x0200_0000
+CLONE_NEWUTS = 0x0400_0000
+CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+SECCOMP_MODE_FILTER = 2
+
+CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 0, 1, 3, 5, 6, 7, 8
+CAP_SYS_ADMIN, CAP_LAST = 21, 63
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc_with_gil = ctypes.PyDLL(None, use_errno=True)  # a raw clone must not lose the interpreter lock
+
+_MACHINE = os.uname().machine
+_SYSCALLS = {
+    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126, "close_range": 436},
+    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91, "close_range": 436},
+}[_MACHINE]
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+def unshare(flags: int) -> None:
+    """Moves the calling thread into new namespaces."""
+    _check(_libc.unshare(flags), f"unshare({flags:#x})")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Moves the calling thread into the namespace behind `fd`, of the CLONE_NEW* kind `kind`."""
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str | None, target: str, fs: str | None = None, flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        _bytes(source), _bytes(target), _bytes(fs), ctypes.c_ulong(flags), _bytes(data) if data else None
+    )
+    _check(result, f"mount {source or ''} on {target}")
+
+
+def bind_read_only(source: str, target: str, *, flags: int = MS_NOSUID | MS_NODEV) -> None:
+    """Shows `source` at `target`, which must exist, without a way to write to it."""
+    mount(source, target, None, MS_BIND | MS_REC)
+    mount(None, target, None, MS_BIND | MS_REMOUNT | MS_RDONLY | flags)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    _check(_libc.umount2(_bytes(target), flags), f"umount {target}")
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2)."""
+    result = _libc.syscall(_SYSCALLS["pivot_root"], _bytes(new_root), _bytes(put_old))
+    _check(result, "pivot_root")
+
+
+def prctl(option: int, *arguments: int) -> None:
+    """prctl(2), for the options that take numbers."""
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    _check(_libc.prctl(option, *padded), f"prctl({option})")
+
+
+def die_with_parent() -> None:
+    """SIGKILL for this process when the thread that made it ends. Any change of ids undoes it."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def clone(flags: int) -> int:
+    """fork() into new namespaces. CPython's own fork hooks run; libc's do not, so the child (pid 1 of its
+    namespace) should do no more than set things up and fork the program proper with os.fork()."""
+    hooks = ctypes.pythonapi
+    hooks.PyOS_BeforeFork()
+    pid: int = _libc_with_gil.syscall(
+        _SYSCALLS["clone"], ctypes.c_ulong(flags | signal.SIGCHLD), None, None, None, None
+    )
+    code = ctypes.get_errno()
+    if pid == 0:
+        hooks.PyOS_AfterFork_Child()
+    else:
+        hooks.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(code, f"clone({flags:#x}): {os.strerror(code)}")
+    return pid
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """Closes every descriptor above 2 that is not in `keep`."""
+    start = 3
+    for fd in [*sorted(fd for fd in set(keep) if fd >= 3), 1 << 20]:
+        if fd > start:
+            os.closerange(start, fd)
+        start = fd + 1
+
+
+def loopback_up() -> None:
+    """Brings `lo` up in the calling thread's network namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        flags = 0x1 | 0x40  # IFF_UP | IFF_RUNNING
+        fcntl.ioctl(probe, 0x8914, struct.pack("16sh14x", b"lo", flags))  # SIOCSIFFLAGS
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+class _CapabilitySets(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+
+
+def drop_bounding_set(keep: Iterable[int] = ()) -> None:
+    """Removes capabilities for ever from this process and all it starts."""
+    kept = set(keep)
+    for capability in range(CAP_LAST + 1):
+        if capability in kept:
+            continue
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # past the last one this kernel knows
+                return
+            raise
+
+
+def set_capabilities(keep: Iterable[int] = ()) -> None:
+    """Leaves the effective and permitted sets with `keep`, the inheritable and ambient ones empty."""
+    mask = 0
+    for capability in keep:
+        mask |= 1 << capability
+    try:
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    header = _CapabilityHeader(0x2008_0522, 0)  # _LINUX_CAPABILITY_VERSION_3
+    low, high = mask & 0xFFFF_FFFF, mask >> 32
+    sets = (_CapabilitySets * 2)(_CapabilitySets(low, low, 0), _CapabilitySets(high, high, 0))
+    _check(_libc.syscall(_SYSCALLS["capset"], ctypes.byref(header), sets), "capset")
+
+
+def become(uid: int, gid: int) -> None:
+    """Takes on an account: no supplementary groups, all three ids, no way back, no new privileges."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def no_new_privileges() -> None:
+    """No program this process runs can gain privileges."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def limit_resources(*, file_descriptors: int) -> None:
+    """Resource limits of a function's process; memory and process counts are the cgroup's."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (file_descriptors, file_descriptors))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (64 * 1024, 64 * 1024))
+
+
+# --- seccomp ------------------------------------------------------------------------------------------------
+
+# System calls no function needs and that reach far into the kernel or past the sandbox: (x86_64, aarch64).
+# None where an architecture has no such call. Refused with EPERM.
+_DENIED: dict[str, tuple[int | None, int | None]] = {
+    "ptrace": (101, 117),
+    "syslog": (103, 116),
+    "modify_ldt": (154, None),
+    "pivot_root": (155, 41),
+    "adjtimex": (159, 171),
+    "chroot": (161, 51),
+    "acct": (163, 89),
+    "settimeofday": (164, 170),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "reboot": (169, 142),
+    "sethostname": (170, 161),
+    "setdomainname": (171, 162),
+    "iopl": (172, None),
+    "ioperm": (173, None),
+    "init_module": (175, 105),
+    "delete_module": (176, 106),
+    "quotactl": (179, 60),
+    "lookup_dcookie": (212, 18),
+    "clock_settime": (227, 112),
+    "kexec_load": (246, 104),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+    "migrate_pages": (256, 238),
+    "unshare": (272, 97),
+    "move_pages": (279, 239),
+    "perf_event_open": (298, 241),
+    "fanotify_init": (300, 262),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    "clock_adjtime": (305, 266),
+    "setns": (308, 268),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "kcmp": (312, 272),
+    "finit_module": (313, 273),
+    "kexec_file_load": (320, 294),
+    "bpf": (321, 280),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
+    "pidfd_getfd": (438, 438),
+    "mount_setattr": (442, 442),
+    "quotactl_fd": (443, 443),
+}
+_ALLOWED_SOCKET_FAMILIES = (1, 2, 10, 16)  # UNIX, INET, INET6, NETLINK (getifaddrs); no VSOCK, ALG, PACKET
+_ARCHITECTURE = {"x86_64": (0xC000_003E, 0, 56, 41), "aarch64": (0xC000_00B7, 1, 220, 198)}
+_NAMESPACE_FLAGS = 0x7E02_0000  # every CLONE_NEW* that clone can express
+
+_ALLOW, _KILL, _ERRNO = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
+_LOAD, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def seccomp_program() -> bytes:
+    """The filter as BPF instructions: a deny list, no new namespaces, few socket families."""
+    arch, column, clone_number, socket_number = _ARCHITECTURE[_MACHINE]
+
+    def op(code: int, true: int, false: int, value: int) -> bytes:
+        return struct.pack("HBBI", code, true, false, value)
+
+    program = [op(_LOAD, 0, 0, 4), op(_JEQ, 1, 0, arch), op(_RETURN, 0, 0, _KILL), op(_LOAD, 0, 0, 0)]
+    if _MACHINE == "x86_64":  # the x32 calls are the same kernel by other numbers
+        program += [op(_JGE, 0, 1, 0x4000_0000), op(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+    # clone3 hides its flags in memory, which a filter can't read: libc falls back to clone.
+    program += [op(_JEQ, 0, 1, 435), op(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
+    program += [
+        op(_JEQ, 0, 4, clone_number),
+        op(_LOAD, 0, 0, 16),
+        op(_JSET, 0, 1, _NAMESPACE_FLAGS),
+        op(_RETURN, 0, 0, _ERRNO | errno.EPERM),
+        op(_RETURN, 0, 0, _ALLOW),
+    ]
+    count = len(_ALLOWED_SOCKET_FAMILIES)
+    families = [op(_JEQ, count - i, 0, family) for i, family in enumerate(_ALLOWED_SOCKET_FAMILIES)]
+    program += [
+        op(_JEQ, 0, len(families) + 3, socket_number),
+        op(_LOAD, 0, 0, 16),
+        *families,
+        op(_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT),
+        op(_RETURN, 0, 0, _ALLOW),
+    ]
+    denied = sorted(number for numbers in _DENIED.values() if (number := numbers[column]) is not None)
+    for index, number in enumerate(denied):
+        program.append(op(_JEQ, len(denied) - index, 0, number))
+    program += [op(_RETURN, 0, 0, _ALLOW), op(_RETURN, 0, 0, _ERRNO | errno.EPERM)]
+    return b"".join(program)
+
+
+_PROGRAM_BYTES = seccomp_program()
+_PROGRAM_BUFFER = ctypes.create_string_buffer(_PROGRAM_BYTES, len(_PROGRAM_BYTES))
+_PROGRAM = _FilterProgram(len(_PROGRAM_BYTES) // 8, ctypes.cast(_PROGRAM_BUFFER, ctypes.c_void_p))
+
+
+def filter_system_calls() -> None:
+    """Installs the filter on this process and all it starts. Needs no_new_privileges or CAP_SYS_ADMIN."""
+    zero = ctypes.c_ulong(0)
+    mode = ctypes.c_ulong(SECCOMP_MODE_FILTER)
+    result = _libc.prctl(PR_SET_SECCOMP, mode, ctypes.byref(_PROGRAM), zero, zero)
+    _check(result, "seccomp")

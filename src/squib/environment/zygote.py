@@ -1,0 +1,396 @@
+"""A fork server: the privileged parent of every sandbox of one runtime.
+
+Started by the launcher inside a read-only root of its own, with the runtime interface client imported. It
+takes one command, `Spawn`, of fixed size and few, checked numbers; nothing that a client or a function wrote
+is read here. For each command it forks a sandbox:
+
+    fork server (root) -> init (pid 1 of the sandbox) -> the runtime (unprivileged, and all it starts)
+
+Init sets the sandbox up, keeps its namespaces alive while runtimes come and go (so /tmp outlives a crash),
+reaps, and ends when squib's end of its control socket closes, which takes every process of the sandbox with
+it. What the function wrote is first read in the runtime's process, after its privileges are gone.
+
+Standard library only, Python 3.9 syntax: it runs under whatever interpreter the runtime has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from typing import Any, NamedTuple, NoReturn
+
+from squib.environment import confine
+from squib.environment.cgroups import Cgroups
+
+STAGE = "/stage"  # what sandboxes are made from; gone inside them
+TASK_ROOT = "/var/task"
+RUNTIME_API = "127.0.0.1:9001"
+TMP_FLAGS = confine.MS_NOSUID | confine.MS_NODEV
+OUT_OF_MEMORY_SCORE = "900"  # the kernel takes the runtime, not init, when the sandbox is out of memory
+
+COMMON_MODULES = (
+    "base64",
+    "datetime",
+    "decimal",
+    "http.client",
+    "logging",
+    "random",
+    "traceback",
+    "urllib.request",
+    "uuid",
+    "awslambdaric.__main__",
+)
+
+READY = b"ready"
+SPAWN_LAYOUT = struct.Struct("=4sIQIIIQ32s")
+SPAWN_MAGIC = b"SPN1"
+# Control socket, squib -> init.
+RESTART, KILL = b"R", b"K"
+# Control socket, init -> squib: the letter, then a number.
+STARTED, ENDED = b"S", b"E"
+REPORT = struct.Struct("=cq")
+
+
+class Spawn(NamedTuple):
+    """The command. Descriptors come with it, in this order: network namespace, control socket, output pipe,
+    telemetry pipe, the runtime's environment (JSON in a memory file)."""
+
+    slot: int
+    memory_bytes: int
+    processes: int
+    cpu_shares: int
+    cpu_quota_us: int
+    tmp_bytes: int
+    code: bytes
+
+    def encode(self) -> bytes:
+        """As sent over the socket."""
+        return SPAWN_LAYOUT.pack(SPAWN_MAGIC, *self)
+
+    @staticmethod
+    def decode(message: bytes) -> Spawn:
+        """Raises ValueError for anything that is not exactly a command within bounds."""
+        if len(message) != SPAWN_LAYOUT.size:
+            raise ValueError("wrong size")
+        magic, *fields = SPAWN_LAYOUT.unpack(message)
+        spawn = Spawn(*fields)
+        if magic != SPAWN_MAGIC or not 0 < spawn.memory_bytes <= 64 << 30 or not 0 < spawn.processes <= 65536:
+            raise ValueError("out of bounds")
+        return spawn
+
+
+class Options(NamedTuple):
+    """What the launcher says at the start; `preload` imports the Python runtime interface client."""
+
+    control_fd: int
+    cgroup_fds: dict[str, int]
+    max_slots: int
+    uid_base: int
+    single_user: bool
+    preload: bool
+    file_descriptors: int
+
+
+def serve(options: Options) -> None:
+    """Takes commands until the launcher or squib goes away."""
+    control = socket.socket(fileno=options.control_fd)
+    cgroups = Cgroups(options.cgroup_fds) if options.cgroup_fds else None
+    if options.preload:
+        preload_client()
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for an init: the kernel reaps it
+    control.sendall(READY)
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, SPAWN_LAYOUT.size + 1, 8)
+        if not message:
+            return
+        try:
+            spawn = Spawn.decode(message)
+            if len(fds) != 5 or spawn.slot >= options.max_slots:
+                raise ValueError("wrong descriptors or slot")
+            spawn_sandbox(spawn, fds, control, cgroups, options)
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"squib fork server: command refused: {error}\n")
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+
+def spawn_sandbox(
+    spawn: Spawn, fds: list[int], control: socket.socket, cgroups: Cgroups | None, options: Options
+) -> None:
+    """Forks the sandbox; returns in the fork server as soon as it exists."""
+    procs: list[int] = []
+    if cgroups is not None:
+        cgroups.limit(
+            spawn.slot,
+            memory_bytes=spawn.memory_bytes,
+            processes=spawn.processes,
+            cpu_shares=spawn.cpu_shares,
+            cpu_quota_us=spawn.cpu_quota_us,
+        )
+        procs = cgroups.open_procs(spawn.slot)
+    namespaces = confine.CLONE_NEWNS | confine.CLONE_NEWPID | confine.CLONE_NEWIPC | confine.CLONE_NEWUTS
+    try:
+        if confine.clone(namespaces) == 0:
+            run_init(spawn, fds, procs, options)
+    finally:
+        for fd in procs:
+            os.close(fd)
+
+
+def run_init(spawn: Spawn, fds: list[int], procs: list[int], options: Options) -> NoReturn:
+    """Pid 1 of the sandbox, from its first instruction to its end."""
+    netns, control_fd, output, telemetry, environment = fds
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        build_sandbox(spawn, netns, procs)
+        confine.close_all_but([control_fd, output, telemetry, environment])
+        uid = 0 if options.single_user else options.uid_base + spawn.slot
+        if not options.single_user:
+            kept = (confine.CAP_SETUID, confine.CAP_SETGID, confine.CAP_KILL, confine.CAP_SETPCAP)
+            confine.drop_bounding_set(kept)
+            confine.set_capabilities(kept)
+        confine.prctl(confine.PR_SET_DUMPABLE, 0)
+        Init(socket.socket(fileno=control_fd), output, telemetry, environment, uid, options).run()
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.write(output, f"squib sandbox: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(1)
+
+
+def build_sandbox(spawn: Spawn, netns: int, procs: list[int]) -> None:
+    """Joins the network namespace and the cgroups, and makes the file system of one environment."""
+    for fd in procs:
+        os.write(fd, b"0")
+    confine.setns(netns, confine.CLONE_NEWNET)
+    tmp_device = f"{STAGE}/slots/{spawn.slot}"
+    if os.path.exists(tmp_device):
+        confine.mount(tmp_device, "/tmp", "ext4", TMP_FLAGS)
+    else:
+        confine.mount("tmpfs", "/tmp", "tmpfs", TMP_FLAGS, f"size={spawn.tmp_bytes},mode=1777,nr_inodes=100k")
+    code = os.open(f"{STAGE}/code/{spawn.code.hex()}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    confine.bind_read_only(f"/proc/self/fd/{code}", TASK_ROOT)
+    os.close(code)
+    confine.umount(STAGE, confine.MNT_DETACH)
+    flags = confine.MS_NOSUID | confine.MS_NODEV | confine.MS_NOEXEC
+    confine.mount("proc", "/proc", "proc", flags)
+    name = b"sandbox"
+    ctypes.CDLL(None).sethostname(name, len(name))
+
+
+class Init:
+    """Pid 1: starts the runtime, reaps, obeys."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        output: int,
+        telemetry: int,
+        environment: int,
+        uid: int,
+        options: Options,
+    ) -> None:
+        self.control, self.output, self.telemetry, self.environment = control, output, telemetry, environment
+        self.uid, self.options = uid, options
+        self.runtime = 0
+        self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> NoReturn:
+        """Until squib closes the control socket."""
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.start()
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(self.wake_read, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self.wake_read:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self.wake_read, 512)
+                    self.reap()
+                    continue
+                command = self.control.recv(16)
+                if not command:
+                    os._exit(0)  # the kernel kills the rest of the namespace
+                self.end_everything()
+                if command == RESTART:
+                    self.start()
+
+    def start(self) -> None:
+        """Forks the runtime."""
+        self.runtime = os.fork()
+        if self.runtime == 0:
+            run_runtime(self)
+        self.control.sendall(REPORT.pack(STARTED, resident_bytes(self.runtime)))
+
+    def reap(self) -> None:
+        """Collects the dead; the runtime's end takes everything else with it and is told."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.runtime:
+                self.runtime = 0
+                self.kill_others()
+                self.control.sendall(REPORT.pack(ENDED, status))
+
+    def end_everything(self) -> None:
+        """Kills all but init and tells the runtime's end, if it was alive."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        if self.runtime:
+            _, status = os.waitpid(self.runtime, 0)
+            self.runtime = 0
+            self.kill_others()
+            self.control.sendall(REPORT.pack(ENDED, status))
+
+    def kill_others(self) -> None:
+        """No process of the old runtime survives it."""
+        while True:
+            try:
+                os.kill(-1, signal.SIGKILL)
+                os.waitpid(-1, 0)
+            except (ProcessLookupError, ChildProcessError):
+                return
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory a process holds, pages shared with its parents included."""
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm", "rb") as file:
+        return int(file.read().split()[1]) * 4096
+    return 0
+
+
+def run_runtime(init: Init) -> NoReturn:
+    """The runtime's process: gives up everything, then reads what it is to run."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(init.output, 1)
+        os.dup2(init.output, 2)
+        confine.close_all_but([init.telemetry, init.environment])
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(OUT_OF_MEMORY_SCORE)
+        confine.limit_resources(file_descriptors=init.options.file_descriptors)
+        if not init.options.single_user:
+            confine.drop_bounding_set()
+            confine.become(init.uid, init.uid)
+        else:
+            confine.drop_bounding_set()
+        confine.set_capabilities()
+        confine.no_new_privileges()
+        confine.filter_system_calls()
+        confine.prctl(confine.PR_SET_DUMPABLE, 1)
+        become_runtime(read_all(init.environment), init.environment, init.telemetry, init.options.preload)
+    except SystemExit as leave:
+        code = leave.code
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    except BaseException as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    finally:
+        os._exit(1)
+
+
+def read_all(fd: int) -> bytes:
+    """The whole of a memory file, from its start."""
+    size = os.fstat(fd).st_size
+    return os.pread(fd, size, 0)
+
+
+def become_runtime(document: bytes, document_fd: int, telemetry: int, preloaded: bool) -> None:
+    """Runs what the document says: {"variables": {...}, "program": [path, arguments...] or null, "handler":
+    ...}. `program` null means the preloaded Python client."""
+    os.close(document_fd)
+    work: dict[str, Any] = json.loads(document)
+    variables: dict[str, str] = work["variables"]
+    variables["AWS_LAMBDA_RUNTIME_API"] = RUNTIME_API
+    variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry)
+    os.set_inheritable(telemetry, True)
+    os.chdir(TASK_ROOT)
+    program: list[str] | None = work["program"]
+    if program is not None or not preloaded:
+        if not program:
+            raise ValueError("nothing to run")
+        execute(program, variables)
+    os.environ.clear()
+    os.environ.update(variables)
+    time.tzset()
+    run_client(work["handler"])
+
+
+def execute(program: list[str], variables: dict[str, str]) -> NoReturn:
+    """Replaces the process; tells what is wrong on standard error as the platform does."""
+    try:
+        os.execve(program[0], program, variables)
+    except OSError as error:
+        kind = "PermissionDenied" if error.errno == 13 else "InvalidEntrypoint"
+        sys.stderr.write(f"RequestId: Error: Couldn't start {program[0]}: {error.strerror}\nRuntime.{kind}\n")
+    os._exit(127)
+
+
+# --- the Python runtime interface client --------------------------------------------------------------------
+
+
+def python_paths(version: tuple[int, int], standard: list[str]) -> list[str]:
+    """sys.path as on Lambda: the function, layers, the runtime's own packages, the standard library."""
+    layers = [f"/opt/python/lib/python{version[0]}.{version[1]}/site-packages", "/opt/python"]
+    return [TASK_ROOT, *layers, "/var/runtime", *standard]
+
+
+def preload_client() -> None:
+    """Imports the client and what nearly every function imports anyway, once, before any fork."""
+    # The native client reads its address once, when imported: the same in every sandbox.
+    os.environ["AWS_LAMBDA_RUNTIME_API"] = RUNTIME_API
+    standard = [path for path in sys.path if path and not path.startswith(STAGE)]
+    sys.path[:] = ["/var/runtime", *standard]
+    import site
+
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    for name in COMMON_MODULES:
+        importlib.import_module(name)
+
+    sys.path[:] = python_paths((sys.version_info[0], sys.version_info[1]), standard)
+
+
+def run_client(handler: str) -> None:
+    """Hands over to the client, as `python -m awslambdaric HANDLER` would."""
+    if "AWS_LAMBDA_LOG_FORMAT" in os.environ or "AWS_LAMBDA_LOG_LEVEL" in os.environ:
+        # Both are read when the module is imported, which was before this function's were known.
+        importlib.reload(sys.modules["awslambdaric.bootstrap"])
+    sys.argv = ["/var/runtime/bootstrap.py", handler]
+    sys.modules["__main__"].__dict__.pop("__file__", None)
+    main = sys.modules["awslambdaric.__main__"].main
+    main(sys.argv)
+
+
+def main() -> None:
+    """`zygote.py OPTIONS`, a JSON object of Options."""
+    options = Options(**json.loads(sys.argv[1]))
+    confine.die_with_parent()
+    serve(options)
+
+
+if __name__ == "__main__":
+    main()
