@@ -1,0 +1,202 @@
+"""The one table of options. Flags, variables, keys of the settings file, help and docs all come from it."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from squib.config.kinds import DIRECTORIES, DIRECTORY, Kind, boolean, choice, integer, text
+from squib.config.settings import Environments, Identity, Isolation, Logging, Runtimes, Server, Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What defaults depend on."""
+
+    is_root: bool
+    home: Path
+    prefix: Path
+
+    @staticmethod
+    def here() -> "Surroundings":
+        """This process's own."""
+        return Surroundings(os.geteuid() == 0, Path.home(), Path(sys.prefix))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row: everything there is to know about one setting. `name` is its TOML key."""
+
+    name: str
+    section: type[Any]
+    kind: Kind
+    default: object
+    """A value, or a function of the Surroundings."""
+    help: str
+    default_words: str | None = None
+    has_flag: bool = True
+
+    @property
+    def flag(self) -> str:
+        """Its command-line flag, `--data-dir`."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable, `SQUIB_DATA_DIR`."""
+        return "SQUIB_" + self.name.upper()
+
+    @property
+    def default_text(self) -> str:
+        """The default, in words."""
+        if self.default_words is not None:
+            return self.default_words
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    def default_for(self, surroundings: Surroundings) -> object:
+        """The default on this machine."""
+        return self.default(surroundings) if callable(self.default) else self.default
+
+
+CONFIG_VARIABLE: Final = "SQUIB_CONFIG"
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        "host",
+        Server,
+        text(r"[0-9A-Za-z_.:%-]+", "a host name or address"),
+        "127.0.0.1",
+        "Address to listen on. Anything but loopback lets other machines call squib.",
+    ),
+    Option("port", Server, integer(0, 65_535), 4566, "Port to listen on; 0 takes a free one."),
+    Option(
+        "data_dir",
+        Storage,
+        DIRECTORY,
+        lambda here: Path("/var/lib/squib") if here.is_root else here.home / ".local/share/squib",
+        "Directory of everything durable: database, code, logs, credentials. Made when missing.",
+        "/var/lib/squib as root, else ~/.local/share/squib",
+    ),
+    Option(
+        "account_id",
+        Identity,
+        text(r"[0-9]{12}", "an account id, a string of 12 digits"),
+        "000000000000",
+        "Account that the first start creates and that root credentials belong to.",
+    ),
+    Option(
+        "region",
+        Identity,
+        text(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}", "a region name such as eu-west-1"),
+        "us-east-1",
+        "Region that `squib env` prints. Every region is served.",
+    ),
+    Option(
+        "root_access_key_id",
+        Identity,
+        text(r"[A-Za-z0-9_]{16,128}", "an access key id (16 to 128 letters, digits, underscores)"),
+        None,
+        "Access key id of the account's root; needs root_secret_access_key beside it.",
+        "a random key, made at the first start",
+        has_flag=False,
+    ),
+    Option(
+        "root_secret_access_key",
+        Identity,
+        text(r"[!-~]{16,128}", "a secret key (16 to 128 printable characters, no space)", is_secret=True),
+        None,
+        "Secret of root_access_key_id.",
+        "random",
+        has_flag=False,
+    ),
+    Option(
+        "trust_any_credentials",
+        Identity,
+        boolean(),
+        False,
+        "Believe any access key without checking signatures: a 12-digit key is that account's root, any "
+        "other the root of account_id. Only on a loopback host.",
+    ),
+    Option(
+        "user",
+        Isolation,
+        text(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,63}\$?", "an account name or numeric uid"),
+        None,
+        "Account that squib drops to when started as root; `root` keeps root, against advice.",
+        "`squib` if that account exists, else an unprivileged uid",
+    ),
+    Option(
+        "isolation",
+        Isolation,
+        choice("auto", "sandbox", "plain"),
+        "auto",
+        "How functions are kept apart: sandbox (namespaces, cgroups, seccomp), plain (bare processes: no "
+        "isolation), auto (the best this machine allows).",
+    ),
+    Option(
+        "function_network",
+        Isolation,
+        choice("auto", "outside", "none"),
+        "auto",
+        "What functions reach besides squib itself: outside (the network outside this machine), none, auto "
+        "(outside where it can be set up).",
+    ),
+    Option(
+        "cpu",
+        Isolation,
+        choice("shares", "quota"),
+        "shares",
+        "shares: a weight by memory size, idle CPU is free for all; quota: Lambda's own share of a core, a "
+        "whole one at 1769 MB.",
+    ),
+    Option(
+        "max_environments",
+        Environments,
+        integer(1, 10_000),
+        1_000,
+        "Most execution environments at a time, over all functions.",
+    ),
+    Option(
+        "idle_expiry_s",
+        Environments,
+        integer(1, 86_400),
+        900,
+        "Seconds after which an idle execution environment is removed.",
+    ),
+    Option(
+        "freeze_after_ms",
+        Environments,
+        integer(0, 60_000),
+        10,
+        "Milliseconds after an answer until the idle execution environment is frozen.",
+    ),
+    Option(
+        "runtime_dir",
+        Runtimes,
+        DIRECTORY,
+        lambda here: here.prefix / "share/squib/runtimes",
+        "Directory that `squib runtimes install` puts runtime interface clients into.",
+        "share/squib/runtimes in squib's own environment",
+    ),
+    Option(
+        "runtime_path",
+        Runtimes,
+        DIRECTORIES,
+        (),
+        "More directories to look for interpreters in, before the usual places.",
+        "none",
+    ),
+    Option(
+        "drain_timeout_s",
+        Server,
+        integer(0, 3_600),
+        30,
+        "Seconds that running invocations get to finish after SIGTERM.",
+    ),
+    Option("log_level", Logging, choice("debug", "info", "warning", "error"), "info", "Least level to log."),
+    Option("log_format", Logging, choice("text", "json"), "text", "Form of squib's own log lines."),
+)
+
+BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in OPTIONS}
