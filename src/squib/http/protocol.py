@@ -1,0 +1,457 @@
+"""One HTTP/1.1 connection: bytes in, `Exchange` objects out, one at a time, answers back in order.
+
+Holds no route and no rule of any API. What a client may do wrong (malformed or oversized requests, stalling,
+vanishing) is answered or ended here, so that a handler sees only whole requests.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, Protocol, TypeAlias
+
+import httptools
+
+from squib.http.limits import HttpLimits
+
+Handler: TypeAlias = "Callable[[Exchange], None]"
+"""Takes a whole request; answers it now or later by one of the `respond` methods, exactly once."""
+
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LARGE_BYTES: Final = 64 * 1024  # from here on copying a body costs more than a second write
+_REPEATABLE_BYTES: Final = 2048  # the longest request remembered for recognizing its repetition
+
+# Where the next byte of a connection belongs.
+_BETWEEN, _HEAD, _BODY, _LINGER = range(4)
+
+
+class Owner(Protocol):
+    """What a connection needs of the server that accepted it."""
+
+    limits: HttpLimits
+    handler: Handler
+    on_too_large: Handler
+    draining: bool
+    date_line: str
+    """`Date: ...` with its line end, or empty."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def opened(self, connection: "Connection") -> bool:
+        """False when there are too many connections already."""
+
+    def closed(self, connection: "Connection") -> None: ...
+
+
+class Exchange:
+    """One request and the means to answer it.
+
+    Owned by the handler until it is answered. `on_gone` is called at most once, when the client leaves before
+    the answer; from then on `gone` is true and answers are dropped silently.
+    """
+
+    __slots__ = ("_connection", "body", "gone", "headers", "method", "on_gone", "path", "query", "trailers")
+
+    def __init__(
+        self, connection: "Connection", method: str, path: str, query: str, headers: Mapping[str, str]
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.path = path
+        """As sent: percent-encoding kept, no query string."""
+        self.query = query
+        self.headers = headers
+        """Lower-case names; values of a repeated header are joined by a comma. Never written to."""
+        self.trailers: Mapping[str, str] = {}
+        """Fields after a chunked body, likewise."""
+        self.body = b""
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+
+    def respond(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes | bytearray | memoryview = b""
+    ) -> None:
+        """Answers. Content-Length, Date and Connection are added. Raises ValueError for a header that is not
+        one line of Latin-1; nothing has been sent then."""
+        if self.gone:
+            return
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
+            raise ValueError("a header holds a line break")
+        connection = self._connection
+        length = "" if status == 204 or status == 304 else f"Content-Length: {len(body)}\r\n"
+        close = "Connection: close\r\n" if connection.closes_after_answer else ""
+        line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
+        head = f"{line}{connection.owner.date_line}{fields}{length}{close}\r\n".encode("latin-1")
+        if self.method == "HEAD" or not length:
+            body = b""
+        connection.answer(self, head, body)
+
+    def respond_raw(self, head: bytes, body: bytes | bytearray | memoryview = b"") -> None:
+        """Answers with a prepared head: status line through blank line, its Content-Length that of `body`."""
+        if not self.gone:
+            self._connection.answer(self, head, body)
+
+
+class Connection(asyncio.Protocol):
+    """The server's side of one connection. Made by `HttpServer.protocol_factory`."""
+
+    __slots__ = (
+        "_direct_missing",
+        "_dispatching",
+        "_ended",
+        "_exchange",
+        "_expected",
+        "_fields",
+        "_keeps_alive",
+        "_last_handler",
+        "_open",
+        "_parser",
+        "_parts",
+        "_place",
+        "_queue",
+        "_reading_paused",
+        "_received",
+        "_repeat",
+        "_repeat_bytes",
+        "_since",
+        "_transport",
+        "_unsent",
+        "_url",
+        "_write_paused",
+        "owner",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self._transport: Any = None  # a Transport, or an in-memory one in tests
+        self._parser: Any = None
+        self._place = _BETWEEN
+        self._since = 0.0  # loop time at which the present wait began
+        # the request being read
+        self._url = b""
+        self._fields: dict[str, str] = {}
+        self._exchange: Exchange | None = None  # its head is complete
+        self._parts: list[bytes] = []
+        self._received = 0  # bytes of the head, then of the body
+        self._expected = -1  # Content-Length, or -1
+        self._direct_missing = 0  # body bytes that bypass the parser
+        self._keeps_alive = True  # false once the head of the last request of this connection was read
+        self._ended = False  # no further request is read
+        # requests read
+        self._open: Exchange | None = None  # with the handler
+        self._queue: deque[Exchange] = deque()  # waiting for their turn
+        self._last_handler: Handler | None = None  # answers the last of the queue, which was refused
+        self._dispatching = False
+        self._reading_paused = False
+        self._write_paused = False
+        self._unsent = 0
+        self._repeat_bytes = b""
+        self._repeat: Exchange | None = None
+
+    # --- transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._since = self.owner.loop.time()
+        if not self.owner.opened(self):
+            self._ended = True
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
+        if data == self._repeat_bytes and self._place == _BETWEEN and self._open is None:
+            # Byte for byte the bodiless request parsed before, as a polling client sends: no need to parse.
+            known = self._repeat
+            if known is not None and not self._queue and not self._write_paused:
+                exchange = Exchange(self, known.method, known.path, known.query, known.headers)
+                self._open = exchange
+                self._run(self.owner.handler, exchange)
+                return
+        if self._direct_missing:
+            data = self._take_directly(data)
+        if data:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.owner.closed(self)
+        self._ended = True
+        self._parser = None  # breaks the cycle
+        self._repeat = None
+        self._repeat_bytes = b""
+        gone = [self._open, *self._queue]
+        self._open = None
+        self._queue.clear()
+        for exchange in gone:
+            if exchange is not None:
+                exchange.gone = True
+                if exchange.on_gone is not None:
+                    exchange.on_gone()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._unsent = self._transport.get_write_buffer_size()
+        self._since = self.owner.loop.time()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._since = self.owner.loop.time()
+        self._dispatch()
+
+    # --- reading
+
+    def _feed(self, data: bytes) -> None:
+        fresh = self._place == _BETWEEN and not self._queue and self._open is None
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(400)
+        place = self._place
+        if place == _HEAD:
+            self._received += len(data)
+            if self._received == len(data):
+                self._since = self.owner.loop.time()
+            if self._received > self.owner.limits.max_head_bytes:
+                self._refuse(431)
+        elif place == _BODY:
+            self._since = self.owner.loop.time()
+            if self._expected - self._received >= _LARGE_BYTES:
+                # The rest need not go through the parser, which would copy it.
+                self._direct_missing = self._expected - self._received
+                self._parser = httptools.HttpRequestParser(self)
+        elif fresh and len(self._queue) == 1 and len(data) <= _REPEATABLE_BYTES and not self._ended:
+            exchange = self._queue[0]
+            if not exchange.body and not exchange.trailers:
+                self._repeat_bytes = data
+                self._repeat = exchange
+        if self._queue:
+            self._dispatch()
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """We speak nothing but HTTP/1.1: a wish to upgrade is ignored, the request stands. The parser stops
+        behind the head of such a request and takes it for complete."""
+        if self._last_handler is None:
+            exchange = self._queue[-1]
+            self._parser = httptools.HttpRequestParser(self)
+            if exchange.method == "CONNECT" or "transfer-encoding" in exchange.headers:
+                self._queue.pop()
+                self._refuse(400)
+            elif self._expected > 0:
+                self._exchange = self._queue.pop()
+                self._ended = False
+                self._place = _BODY
+                self._direct_missing = self._expected
+                rest = self._take_directly(rest)
+        if rest and not self._ended:
+            self._feed(rest)
+        elif self._queue:
+            self._dispatch()
+
+    def _take_directly(self, data: bytes) -> bytes:
+        """Adds to a body of known length without the parser; gives back what lies behind its end."""
+        missing = self._direct_missing
+        if len(data) < missing:
+            self._parts.append(data)
+            self._direct_missing = missing - len(data)
+            self._since = self.owner.loop.time()
+            return b""
+        rest = data[missing:]
+        self._parts.append(data[:missing] if rest else data)
+        self._direct_missing = 0
+        self.on_message_complete()
+        if not rest or self._ended:
+            self._dispatch()
+            return b""
+        return rest
+
+    # called by the parser, whose callbacks never hand a request out: `_feed` does when it is done
+
+    def on_message_begin(self) -> None:
+        if not self._ended:
+            self._place = _HEAD
+            self._url = b""
+            self._fields = {}
+            self._received = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        fields = self._fields
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        if key in fields:
+            text = f"{fields[key]},{text}"
+        fields[key] = text
+        if len(fields) > self.owner.limits.max_headers:
+            self._refuse(431)
+
+    def on_headers_complete(self) -> None:
+        if self._ended:
+            return
+        fields = self._fields
+        parser = self._parser
+        path, _, query = self._url.decode("latin-1").partition("?")
+        exchange = Exchange(self, parser.get_method().decode(), path, query, fields)
+        self._exchange = exchange
+        self._place = _BODY
+        self._received = 0
+        self._expected = -1
+        self._keeps_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        if "content-length" in fields:
+            self._expected = int(fields["content-length"])
+            if self._expected > self.owner.limits.max_body_bytes:
+                self._refuse_body(exchange)
+                return
+        elif "transfer-encoding" in fields:
+            exchange.trailers = self._fields = {}
+        else:
+            return
+        if "expect" in fields and fields["expect"].lower() == "100-continue" and self._open is None:
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._ended:
+            return
+        self._parts.append(chunk)
+        self._received += len(chunk)
+        if self._received > self.owner.limits.max_body_bytes and self._exchange is not None:
+            self._refuse_body(self._exchange)
+
+    def on_message_complete(self) -> None:
+        exchange = self._exchange
+        if self._ended or exchange is None:
+            return
+        parts = self._parts
+        if parts:
+            exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._parts = []
+        self._exchange = None
+        self._place = _BETWEEN
+        self._queue.append(exchange)
+        self._ended = not self._keeps_alive
+
+    # --- refusing
+
+    def _refuse(self, status: int) -> None:
+        """Queues the refusal of a request that cannot be read, and reads no further."""
+        self._end(Exchange(self, "", "", "", {}), lambda exchange: exchange.respond(status, ()))
+
+    def _refuse_body(self, exchange: Exchange) -> None:
+        """Queues a request whose body will not be read, for `on_too_large`."""
+        self._end(exchange, self.owner.on_too_large)
+
+    def _end(self, exchange: Exchange, handler: Handler) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._parts = []
+        self._exchange = None
+        self._place = _LINGER
+        self._last_handler = handler
+        self._queue.append(exchange)
+
+    # --- handing out and answering
+
+    def _dispatch(self) -> None:
+        """Hands out the next request when the one before is answered and its answer is on its way."""
+        if self._dispatching:
+            return
+        self._dispatching = True
+        queue = self._queue
+        while queue and self._open is None and not self._write_paused:
+            exchange = queue.popleft()
+            self._open = exchange
+            last = self._last_handler
+            self._run(last if last is not None and not queue else self.owner.handler, exchange)
+        self._dispatching = False
+        if queue:
+            if not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
+        elif self._reading_paused:
+            self._reading_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _run(self, handler: Handler, exchange: Exchange) -> None:
+        try:
+            handler(exchange)
+        except Exception as error:
+            self.owner.loop.call_exception_handler(
+                {"message": "an HTTP handler failed", "exception": error, "protocol": self}
+            )
+            if self._open is exchange:
+                exchange.respond(500, ())
+
+    @property
+    def closes_after_answer(self) -> bool:
+        """Whether the answer to the open request is the last one."""
+        return (self._ended and not self._queue) or self.owner.draining
+
+    def answer(self, exchange: Exchange, head: bytes, body: bytes | bytearray | memoryview) -> None:
+        """Sends the answer to the open request. For Exchange only."""
+        if self._open is not exchange:
+            raise RuntimeError("an exchange is answered once, and only while it is open")
+        self._open = None
+        transport = self._transport
+        if len(body) > _LARGE_BYTES:
+            transport.write(head)
+            transport.write(body)
+        else:
+            transport.write(head + body)
+        self._since = self.owner.loop.time()
+        if self._queue and not self.owner.draining:
+            self._dispatch()
+        elif self._ended or self.owner.draining:
+            self._ended = True
+            if self._place == _LINGER and transport.can_write_eof():
+                # The client may still be sending: closing at once would reset the connection and take the
+                # answer away. What comes is thrown away until it closes, or `linger_s` is over.
+                transport.write_eof()
+            else:
+                transport.close()
+
+    # --- called by the server
+
+    def sweep(self, now: float) -> None:
+        """Ends a connection that makes no progress. `now` is loop time."""
+        limits = self.owner.limits
+        waited_s = now - self._since
+        if self._write_paused:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent != self._unsent:
+                self._unsent = unsent
+                self._since = now
+            elif waited_s > limits.stall_timeout_s:
+                self._transport.abort()
+        elif self._open is not None or self._queue:
+            return
+        elif self._place == _LINGER:
+            if waited_s > limits.linger_s:
+                self._transport.close()
+        elif self._place == _BETWEEN:
+            if waited_s > limits.idle_timeout_s:
+                self._transport.close()
+        elif waited_s > (limits.head_timeout_s if self._place == _HEAD else limits.stall_timeout_s):
+            self._refuse(408)
+            self._dispatch()
+
+    def drain(self) -> None:
+        """Closes when idle; otherwise the answer to the open request is the last (the owner drains)."""
+        if self._open is None and not self._queue:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        self._transport.abort()

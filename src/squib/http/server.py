@@ -1,0 +1,124 @@
+"""Listeners of one HTTP server, its connections, and draining. Requests are the matter of `protocol`."""
+
+import asyncio
+import socket
+from email.utils import formatdate
+from typing import Final
+
+from squib.http.limits import HttpLimits
+from squib.http.protocol import Connection, Exchange, Handler
+
+_SWEEP_S: Final = 1.0
+
+
+def refuse_too_large(exchange: Exchange) -> None:
+    """The default answer to a body over the limit."""
+    exchange.respond(413, ())
+
+
+class HttpServer:
+    """Serves `handler` on any number of listeners. Lives on the event loop it was made on.
+
+    `on_too_large` gets a request whose head is read and whose body passes the limit (its `body` is empty);
+    the connection is closed after the answer. `with_date` adds Date to answers made by `Exchange.respond`.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        *,
+        on_too_large: Handler = refuse_too_large,
+        with_date: bool = True,
+        backlog: int = 1024,
+    ) -> None:
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.handler = handler
+        self.limits = limits
+        self.on_too_large = on_too_large
+        self.draining = False
+        self.date_line = ""
+        self._with_date = with_date
+        self._backlog = backlog
+        self._listeners: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
+
+    def protocol_factory(self) -> Connection:
+        """Makes the protocol of one accepted connection, for a listener that someone else owns."""
+        return Connection(self)
+
+    async def listen(self, host: str, port: int) -> tuple[str, int]:
+        """Listens on an address; gives back the one really bound. Raises OSError."""
+        listener = await self.loop.create_server(self.protocol_factory, host, port, backlog=self._backlog)
+        self._listeners.append(listener)
+        bound_host, bound_port = listener.sockets[0].getsockname()[:2]
+        return bound_host, bound_port
+
+    async def listen_on(self, listening: socket.socket) -> None:
+        """Listens on a bound socket, which this server owns from now on."""
+        self._listeners.append(
+            await self.loop.create_server(self.protocol_factory, sock=listening, backlog=self._backlog)
+        )
+
+    @property
+    def connection_count(self) -> int:
+        """Connections open now."""
+        return len(self._connections)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stops accepting, closes idle connections, lets open exchanges end for at most `timeout_s`."""
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.drain()
+        if self._connections:
+            self._emptied = asyncio.Event()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._emptied.wait()
+            except TimeoutError:
+                pass
+        self.abort()
+
+    def abort(self) -> None:
+        """Stops accepting and closes every connection at once; their exchanges are gone."""
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections):
+            connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- for Connection
+
+    def opened(self, connection: Connection) -> bool:
+        """Takes a new connection in, unless there are too many or the server drains."""
+        if self.draining or len(self._connections) >= self.limits.max_connections:
+            return False
+        self._connections.add(connection)
+        if self._timer is None:
+            self._sweep()
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        """Forgets a connection."""
+        self._connections.discard(connection)
+        if self._emptied is not None and not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        """Once a second while there are connections: one timer for all of them."""
+        self._timer = None
+        if self._with_date:
+            self.date_line = f"Date: {formatdate(usegmt=True)}\r\n"
+        if not self._connections:
+            return
+        now = self.loop.time()
+        for connection in list(self._connections):
+            connection.sweep(now)
+        self._timer = self.loop.call_later(_SWEEP_S, self._sweep)
