@@ -11,7 +11,12 @@ from typing import Protocol
 
 import msgspec
 
+from squib.model.errors import PlatformError
 from squib.model.units import ArchiveDigest, EnvironmentId
+
+
+class RuntimeUnavailable(PlatformError):
+    """This machine cannot run the runtime. The message is for the function's owner: what to install."""
 
 
 class LogSource(StrEnum):

@@ -33,7 +33,7 @@ _TAGGED_FUNCTION: Final = re.compile(
 
 
 class FunctionReference(msgspec.Struct, frozen=True):
-    """A function as a caller named it. `qualifier` None means that none was given, in the name or beside it."""
+    """A function as a caller named it. `qualifier` None: none was given, in the name or beside it."""
 
     key: FunctionKey
     qualifier: str | None = None
@@ -57,7 +57,7 @@ def parse_function_reference(
 
     Raises, in this order: ValidationException for a name of none of the forms; InvalidParameterValue when the
     name carries another qualifier than `qualifier`; AccessDenied for another account's function;
-    ResourceNotFound for one of another region. Whether the function exists is not looked at. Results are cached.
+    ResourceNotFound for one of another region. Does not look whether the function exists. Results are cached.
     """
     found = _REFERENCE.fullmatch(name)
     if found is None:
@@ -81,7 +81,7 @@ def parse_function_reference(
 
 
 def named_account(name: str) -> AccountId | None:
-    """The account that a function name of any form spells out; None when it spells out none or is malformed."""
+    """The account that a function name spells out; None when it spells out none or is malformed."""
     if ":" not in name:
         return None
     found = _REFERENCE.fullmatch(name)

@@ -32,6 +32,16 @@ class LastUpdateStatus(StrEnum):
     FAILED = "Failed"
 
 
+class ReasonCode(StrEnum):
+    """`StateReasonCode` and `LastUpdateStatusReasonCode`: those of the model that squib gives."""
+
+    CREATING = "Creating"  # code is being prepared, for a new function and for an update
+    INVALID_ZIP = "InvalidZipFileException"  # the archive does not unpack
+    INVALID_RUNTIME = "InvalidRuntime"  # this machine cannot run it
+    INVALID_CONFIGURATION = "InvalidConfiguration"  # such as an architecture this machine is not
+    INTERNAL_ERROR = "InternalError"  # our fault; the log has all
+
+
 class FunctionKey(msgspec.Struct, frozen=True, order=True):
     """Names a function within one squib."""
 

@@ -43,8 +43,10 @@ class Functions(Protocol):
     def all(self) -> Sequence[FunctionRecord]:
         """Every function of every account and region."""
 
-    async def changed(self) -> None:
-        """Returns after the next committed write of any function since the last call returned."""
+    async def changed(self, seen: int | None = None) -> int:
+        """Returns once a function has been written after generation `seen`, with the present generation.
+
+        Without `seen`: after the next write since the last such call returned, for a single follower."""
 
 
 class Blobs(Protocol):
