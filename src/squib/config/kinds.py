@@ -15,6 +15,8 @@ class Kind:
 
     words: str
     parse: Callable[[object], object]
+    choices: tuple[str, ...] = ()
+    """Every value, where they are few."""
 
 
 def integer(low: int, high: int) -> Kind:
@@ -40,7 +42,7 @@ def choice(*names: str) -> Kind:
             raise ValueError(f"{value!r} is not {words}{did_you_mean(str(value), names)}")
         return value
 
-    return Kind(words, parse)
+    return Kind(words, parse, names)
 
 
 def text(pattern: str, words: str, *, is_secret: bool = False) -> Kind:
