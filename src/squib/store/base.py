@@ -62,7 +62,8 @@ class Blobs(Protocol):
         """Raises FileNotFoundError."""
 
     async def sweep(self, keep: Iterable[ArchiveDigest]) -> int:
-        """Removes archives not named, and half-written ones; returns how many."""
+        """Removes archives not named, and half-written ones; returns how many. Those put a moment ago are
+        spared, so that the row that names them can be written."""
 
 
 class LogWriter(Protocol):
@@ -104,7 +105,17 @@ class Logs(Protocol):
         backwards: bool = False,
     ) -> Sequence[LogEvent]:
         """Events of the named streams with start_ms <= timestamp < end_ms in order of (timestamp, stream,
-        sequence), from the first one past `after`; buffered events included."""
+        sequence), from the first one past `after`; buffered events included. `backwards` turns that order
+        round: the last event first, and `after` is the earliest event already seen."""
+
+    async def delete_group(self, group: LogGroupKey) -> bool:
+        """With its streams and events. False when there is none. An open writer makes it anew."""
+
+    async def delete_stream(self, group: LogGroupKey, stream: str) -> bool:
+        """With its events. False when there is none. An open writer makes it anew."""
+
+    async def flush(self) -> None:
+        """Writes what is buffered."""
 
 
 class Store(Protocol):

@@ -1,0 +1,142 @@
+"""The files log events lie in: append, read, recover, remove. Blocks, one call at a time, no state.
+
+A stream's segments are `<root>/<low byte of its id>/<id>-<first sequence>.log`, mode 0600. Appending is not
+fsynced: the death of the process loses nothing that was written, the death of the machine may lose the tail.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from squib.model.units import EpochMs
+from squib.store.data_dir import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, make_private_directory
+from squib.store.log_blocks import Buffered, blocks, encode, in_order
+from squib.store.log_state import Segment, StreamState
+
+
+class Segments:
+    """The segment files under one directory."""
+
+    def __init__(self, root: Path, *, segment_bytes: int) -> None:
+        """Makes the directories. `segment_bytes`: size from which a stream goes on in a new file."""
+        make_private_directory(root)
+        for low_byte in range(256):
+            (root / f"{low_byte:02x}").mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
+        self._root = str(root)
+        self._segment_bytes = segment_bytes
+
+    def append(
+        self, stream_id: int, state: StreamState, events: Sequence[Buffered], *, ingestion_ms: EpochMs
+    ) -> StreamState:
+        """Writes `events` (at least one) with one write and returns the new state.
+
+        Raises OSError; then the file is as it was.
+        """
+        segment = state.segments[-1] if state.segments else None
+        ordered = in_order(events, segment.last_event_at_ms if segment else None)
+        first_sequence = state.next_sequence
+        encoded = encode(ordered, first_sequence=first_sequence, ingestion_ms=ingestion_ms)
+        if segment is None or segment.size_bytes >= self._segment_bytes:
+            segment = Segment(
+                first_sequence=first_sequence,
+                size_bytes=0,
+                first_event_at_ms=encoded.first_event_at_ms,
+                last_event_at_ms=encoded.last_event_at_ms,
+            )
+        self._write(self._path(stream_id, segment.first_sequence), encoded.content, segment.size_bytes)
+        grown = Segment(
+            first_sequence=segment.first_sequence,
+            size_bytes=segment.size_bytes + len(encoded.content),
+            first_event_at_ms=min(segment.first_event_at_ms, encoded.first_event_at_ms),
+            last_event_at_ms=max(segment.last_event_at_ms, encoded.last_event_at_ms),
+        )
+        return state.extended(
+            grown, next_sequence=first_sequence + encoded.event_count, ingestion_ms=ingestion_ms
+        )
+
+    def read(self, stream_id: int, segment: Segment) -> bytes:
+        """The part of a segment that `segment` knows of; empty when the file is gone."""
+        try:
+            fd = os.open(self._path(stream_id, segment.first_sequence), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.pread(fd, segment.size_bytes, 0)
+        finally:
+            os.close(fd)
+
+    def is_intact(self, stream_id: int, state: StreamState) -> bool:
+        """Whether the last file is as long as the state says: if not, `recover`."""
+        if not state.segments:
+            return not os.path.exists(self._path(stream_id, state.next_sequence))
+        last = state.segments[-1]
+        try:
+            return os.stat(self._path(stream_id, last.first_sequence)).st_size == last.size_bytes
+        except FileNotFoundError:
+            return False
+
+    def recover(self, stream_id: int, state: StreamState) -> StreamState:
+        """The state after a crash, found in the files; cuts off what is torn.
+
+        Looks at the last segment the state knows and at those that follow it.
+        """
+        if state.segments:
+            last = state.segments[-1]
+            state = StreamState(
+                created_at_ms=state.created_at_ms,
+                last_ingestion_at_ms=state.last_ingestion_at_ms,
+                next_sequence=last.first_sequence,
+                segments=state.segments[:-1],
+            )
+        while (found := self._recover_segment(stream_id, state)) is not None:
+            state = found
+        return state
+
+    def remove(self, stream_id: int, state: StreamState) -> None:
+        """Removes every file of the stream."""
+        for segment in state.segments:
+            try:
+                os.unlink(self._path(stream_id, segment.first_sequence))
+            except FileNotFoundError:
+                pass
+
+    def _recover_segment(self, stream_id: int, state: StreamState) -> StreamState | None:
+        """The state with the segment that starts at its next sequence; None when there is no such file."""
+        path = self._path(stream_id, state.next_sequence)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        with open(fd, "rb+") as file:
+            found = list(blocks(file.read(), checked=True))
+            if not found or found[0].first_sequence != state.next_sequence:
+                os.unlink(path)
+                return None
+            file.truncate(found[-1].end)
+        segment = Segment(
+            first_sequence=state.next_sequence,
+            size_bytes=found[-1].end,
+            first_event_at_ms=min(block.first_event_at_ms for block in found),
+            last_event_at_ms=max(block.last_event_at_ms for block in found),
+        )
+        return state.extended(
+            segment,
+            next_sequence=found[-1].first_sequence + found[-1].event_count,
+            ingestion_ms=found[-1].ingestion_ms,
+        )
+
+    def _path(self, stream_id: int, first_sequence: int) -> str:
+        return f"{self._root}/{stream_id & 0xFF:02x}/{stream_id}-{first_sequence}.log"
+
+    @staticmethod
+    def _write(path: str, content: bytes, size_before: int) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        except OSError:
+            os.ftruncate(fd, size_before)
+            raise
+        finally:
+            os.close(fd)

@@ -1,0 +1,173 @@
+"""The store of one machine: SQLite in the data directory, one writer thread, readers beside it."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from squib.clock import Clock
+from squib.store.base import Transaction
+from squib.store.blobs import FileBlobs
+from squib.store.data_dir import DataDirLock, make_private_file
+from squib.store.functions import FunctionSnapshot
+from squib.store.log_segments import Segments
+from squib.store.logs import FileLogs, recover_open_streams
+from squib.store.migrate import migrate
+from squib.store.queries import QUERIES
+from squib.store.transaction import SqliteTransaction
+from squib.store.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """Where the store lies and how it works."""
+
+    data_dir: Path
+    reader_count: int = 2
+    """Threads that read the database."""
+    flush_interval_ms: int = 50
+    """How long a log event may stay in memory only."""
+    log_segment_bytes: int = 8 * 1024 * 1024
+    """Size at which a stream's log file is followed by a new one."""
+    blob_grace_ms: int = 60_000
+    """How long a sweep spares an archive after its put; it is not yet named by a row then."""
+
+
+async def open_store(options: StoreOptions, clock: Clock) -> "SqliteStore":
+    """Opens the data directory, making or migrating what is in it, and mends what a crash left behind.
+
+    Raises DataDirBusy when another process has it, SchemaTooNew when a newer squib wrote it. Close the
+    result, or use it as an async context manager.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, SqliteStore, options, clock, loop)
+
+
+class SqliteStore:
+    """Implements `base.Store`. Used from one event loop; made by `open_store`."""
+
+    def __init__(self, options: StoreOptions, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._path = options.data_dir / "squib.db"
+        self._loop = loop
+        self._local = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._lock = DataDirLock(options.data_dir)
+        try:
+            make_private_file(self._path)
+            self._connection = self._connect("configure_writer")
+            migrate(self._connection)
+            segments = Segments(options.data_dir / "logs", segment_bytes=options.log_segment_bytes)
+            self._connection.execute(QUERIES["begin_write"])
+            recover_open_streams(self._connection, segments)
+            self._connection.execute(QUERIES["commit"])
+            records = SqliteTransaction(self._connection).all_functions()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._readers = ThreadPoolExecutor(options.reader_count, thread_name_prefix="squib-store-reader")
+        self._files = ThreadPoolExecutor(2, thread_name_prefix="squib-store-files")
+        self._writer = Writer(self._connection)
+        self._functions = FunctionSnapshot(records, loop)
+        self._blobs = FileBlobs(
+            options.data_dir / "blobs", executor=self._files, clock=clock, grace_ms=options.blob_grace_ms
+        )
+        self._logs = FileLogs(
+            segments,
+            writer=self._writer,
+            look=self._look_at_connection,
+            readers=self._readers,
+            clock=clock,
+            loop=loop,
+            flush_interval_ms=options.flush_interval_ms,
+        )
+
+    @property
+    def functions(self) -> FunctionSnapshot:
+        return self._functions
+
+    @property
+    def blobs(self) -> FileBlobs:
+        return self._blobs
+
+    @property
+    def logs(self) -> FileLogs:
+        return self._logs
+
+    async def write(self, decide: Callable[[Transaction], T]) -> T:
+        """See `base`. A caller cancelled before its turn writes nothing; after it, the write stands.
+
+        Raises what `decide` raises, or WriteFailed.
+        """
+        transaction: SqliteTransaction
+
+        def run(connection: sqlite3.Connection) -> T:
+            nonlocal transaction
+            transaction = SqliteTransaction(connection)
+            try:
+                return decide(transaction)
+            finally:
+                transaction.end()
+
+        def committed() -> None:
+            self._functions.apply(transaction.changes)
+
+        return await asyncio.wrap_future(self._writer.submit(run, committed=committed), loop=self._loop)
+
+    async def read(self, look: Callable[[Transaction], T]) -> T:
+        """See `base`. `look` sees one consistent state, and cannot write."""
+
+        def run(connection: sqlite3.Connection) -> T:
+            transaction = SqliteTransaction(connection)
+            try:
+                return look(transaction)
+            finally:
+                transaction.end()
+
+        return await self._loop.run_in_executor(self._readers, self._look_at_connection, run)
+
+    async def close(self) -> None:
+        """Writes what is buffered, finishes queued writes, gives the data directory up. Idempotent."""
+        await self._logs.close()
+        await self._loop.run_in_executor(None, self._close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown()
+        self._files.shutdown()
+        for connection in (*self._reader_connections, self._connection):
+            connection.close()
+        self._reader_connections.clear()
+        self._lock.close()
+
+    def _connect(self, role: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.executescript(QUERIES["configure"])
+        connection.executescript(QUERIES[role])
+        return connection
+
+    def _look_at_connection(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `look` in a read transaction on this thread's own connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect("configure_reader")
+            self._reader_connections.append(connection)
+        connection.execute(QUERIES["begin_read"])
+        try:
+            return look(connection)
+        finally:
+            connection.execute(QUERIES["rollback"])
