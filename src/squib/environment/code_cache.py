@@ -1,0 +1,182 @@
+"""Unpacked code on this node: `code/<digest>/` holds what the archive of that digest holds, or is absent.
+
+A directory gets its name by a rename once it is complete. Beside it lies `<digest>.boot`, which says in which
+boot of the machine it was unpacked: files are not synced one by one, so after a power cut (another boot) the
+archive, which is synced, is unpacked anew. A killed process leaves only `.tmp-*`, removed by the next sweep.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from squib.model.archive import UNREADABLE, ArchiveFile, InvalidArchive, open_archive, plan
+from squib.model.errors import PlatformError
+from squib.model.units import ArchiveDigest
+
+UNPACK_THREADS: Final = (
+    2  # squib's own choice: unpacking is bound by the processor, which functions need more
+)
+_CHUNK_BYTES: Final = 1024 * 1024
+_TEMPORARY: Final = ".tmp-"
+_MARKER: Final = ".boot"
+_DIGEST_DIGITS: Final = 64
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class CacheClosed(PlatformError):
+    """Unpacking was given up because squib stops; nothing is left of it."""
+
+
+class CodeCache:
+    """Unpacks archives, off the event loop. Directories are readable by every account of the machine."""
+
+    def __init__(self, root: Path, *, boot_id: str | None = None) -> None:
+        """Makes `root`. `boot_id` None asks the kernel for it."""
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o755)
+        self._root = root
+        self._boot_id = _boot_id() if boot_id is None else boot_id
+        self._threads = ThreadPoolExecutor(UNPACK_THREADS, thread_name_prefix="squib-unpack")
+        self._ready: set[ArchiveDigest] = set()
+        self._unpacking: dict[ArchiveDigest, asyncio.Future[None]] = {}
+        self._temporary: set[str] = set()
+        self._closed = False
+
+    def path(self, digest: ArchiveDigest) -> Path:
+        """Where the code lies once `ensure` has returned."""
+        return self._root / digest
+
+    async def ensure(self, digest: ArchiveDigest, archive_path: str | Path) -> Path:
+        """Unpacks the archive unless that is done already; returns the directory. Safe to call concurrently.
+
+        Raises InvalidArchive when it does not unpack (nothing is left behind), OSError when the disk refuses,
+        CacheClosed.
+        """
+        if digest not in self._ready:
+            if self._closed:
+                raise CacheClosed("squib is stopping")
+            running = self._unpacking.get(digest)
+            if running is None:
+                running = asyncio.get_running_loop().run_in_executor(
+                    self._threads, self._unpack, digest, Path(archive_path)
+                )
+                self._unpacking[digest] = running
+                running.add_done_callback(lambda done: self._unpacked(digest, done))
+            await asyncio.shield(running)
+        return self.path(digest)
+
+    async def sweep(self, keep: Callable[[ArchiveDigest], bool]) -> int:
+        """Removes every directory that `keep` refuses, and leftovers; returns how many directories.
+
+        `keep` is asked on the loop, at the moment of the removal.
+        """
+        loop = asyncio.get_running_loop()
+        removed = 0
+        for name in await loop.run_in_executor(self._threads, os.listdir, self._root):
+            digest = ArchiveDigest(name[:_DIGEST_DIGITS])
+            if name.startswith(_TEMPORARY):
+                if name not in self._temporary:
+                    await loop.run_in_executor(self._threads, self._discard, name)
+            elif digest not in self._unpacking and not keep(digest):
+                self._ready.discard(digest)  # from here to the rename nothing else runs on the loop
+                trash = self._put_aside(name)
+                removed += name == digest
+                await loop.run_in_executor(self._threads, self._discard, trash)
+        return removed
+
+    async def close(self) -> None:
+        """Gives up what is being unpacked and waits until its remains are gone. Idempotent."""
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+
+    def _unpacked(self, digest: ArchiveDigest, done: "asyncio.Future[None]") -> None:
+        del self._unpacking[digest]
+        if not done.cancelled() and done.exception() is None:
+            self._ready.add(digest)
+
+    def _unpack(self, digest: ArchiveDigest, archive_path: Path) -> None:
+        """In a thread. Whatever happens, either the complete directory or nothing has the digest's name."""
+        final, marker = self.path(digest), self._root / f"{digest}{_MARKER}"
+        if final.is_dir():
+            if marker.is_file() and marker.read_text() == self._boot_id:
+                return
+            self._discard(self._put_aside(digest))
+        name = self._temporary_name()
+        temporary = self._root / name
+        try:
+            temporary.mkdir(mode=0o700)
+            with archive_path.open("rb") as stream, open_archive(stream) as archive:
+                self._write(archive, os.fsencode(temporary))
+            temporary.chmod(0o755)
+            marker.write_text(self._boot_id)
+            temporary.rename(final)
+        finally:
+            self._discard(name)
+
+    def _write(self, archive: zipfile.ZipFile, root: bytes) -> None:
+        contents = plan(archive)
+        for directory in contents.directories:
+            path = os.path.join(root, directory)
+            os.mkdir(path)
+            os.chmod(path, 0o755)
+        for file in contents.files:
+            self._write_file(archive, file, os.path.join(root, file.path))
+        for link, target in contents.links.items():
+            os.symlink(target, os.path.join(root, link))
+
+    def _write_file(self, archive: zipfile.ZipFile, file: ArchiveFile, path: bytes) -> None:
+        left = file.size_bytes
+        try:
+            source = archive.open(file.entry)
+        except UNREADABLE as error:
+            raise InvalidArchive() from error
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with source, open(fd, "wb") as target:
+            while True:
+                if self._closed:
+                    raise CacheClosed("squib is stopping")
+                try:
+                    chunk = source.read(_CHUNK_BYTES)
+                except UNREADABLE as error:
+                    raise InvalidArchive() from error
+                if not chunk:
+                    break
+                left -= len(chunk)
+                if left < 0:
+                    raise InvalidArchive()
+                target.write(chunk)
+            os.fchmod(fd, file.mode)
+        if left:
+            raise InvalidArchive()
+
+    def _temporary_name(self) -> str:
+        """A fresh name, known as in use before anything has it, so that a sweep spares it."""
+        name = f"{_TEMPORARY}{secrets.token_hex(8)}"
+        self._temporary.add(name)
+        return name
+
+    def _put_aside(self, name: str) -> str:
+        trash = self._temporary_name()
+        os.rename(self._root / name, self._root / trash)
+        return trash
+
+    def _discard(self, name: str) -> None:
+        path = self._root / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        self._temporary.discard(name)
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return secrets.token_hex(16)  # never equal to another: code is unpacked anew at every start

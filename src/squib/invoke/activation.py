@@ -1,0 +1,246 @@
+"""The loop from declared to active: prepares the code and the runtime of each new or updated function.
+
+Level-triggered: it looks at what the store says, never at what happened, so a restart at any point goes on
+where it was. It also removes code that nothing refers to any more.
+"""
+
+import asyncio
+import logging
+import platform
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+
+import msgspec
+
+from squib.clock import Clock, Entropy
+from squib.environment.code_cache import CacheClosed, CodeCache
+from squib.environment.driver import RuntimeUnavailable, SandboxDriver
+from squib.model.archive import InvalidArchive
+from squib.model.function import (
+    FunctionKey,
+    FunctionRecord,
+    FunctionVersion,
+    LastUpdateStatus,
+    ReasonCode,
+    State,
+)
+from squib.model.units import ArchiveDigest, MonotonicMs
+from squib.store.base import Store, Transaction
+
+log = logging.getLogger("squib.activation")
+
+_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationOptions:
+    """How the loop works."""
+
+    max_at_once: int = 2
+    """Functions prepared at the same time."""
+    sweep_interval_s: float = 60.0
+    """How often unused code is looked for."""
+    grace_ms: float = 60_000
+    """How long code that nothing refers to stays: an invocation may have read the record that did."""
+
+
+class _Failure(Exception):
+    """Why a function cannot be activated, in words for its owner."""
+
+    def __init__(self, code: ReasonCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Activation:
+    """Makes what is declared active. One per node; all methods on the event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        cache: CodeCache,
+        driver: SandboxDriver,
+        clock: Clock,
+        entropy: Entropy,
+        options: ActivationOptions | None = None,
+        *,
+        in_use: Callable[[], Set[ArchiveDigest]] = frozenset,
+        architecture: str | None = None,
+    ) -> None:
+        """`in_use` names the code of live environments. `architecture` None: that of this machine."""
+        self._store = store
+        self._cache = cache
+        self._driver = driver
+        self._clock = clock
+        self._entropy = entropy
+        self._options = options or ActivationOptions()
+        self._in_use = in_use
+        machine = platform.machine()
+        self._architecture = architecture or _ARCHITECTURES.get(machine, machine)
+        self._slots = asyncio.Semaphore(self._options.max_at_once)
+        self._busy: set[FunctionKey] = set()
+        self._wake = asyncio.Event()
+        self._unused_since: dict[ArchiveDigest, MonotonicMs] = {}
+
+    async def recover(self) -> None:
+        """Unpacks again what active functions need and this node lacks; before the first invocation.
+
+        Instant unless the machine was restarted or the cache removed. A failure is logged; the function then
+        fails when it is invoked.
+        """
+        digests = {record.active.code.digest for record in self._store.functions.all() if record.active}
+
+        async def ensure(digest: ArchiveDigest) -> None:
+            try:
+                await self._cache.ensure(digest, self._store.blobs.path(digest))
+            except (InvalidArchive, OSError):
+                log.exception("code_recovery_failed digest=%s", digest)
+
+        async with asyncio.TaskGroup() as tasks:
+            for digest in digests:
+                tasks.create_task(ensure(digest))
+
+    async def run(self) -> None:
+        """Activates and sweeps until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._sweep_regularly())
+            while True:
+                self._wake.clear()
+                for record in self._store.functions.all():
+                    if needs_activation(record) and record.key not in self._busy:
+                        self._busy.add(record.key)
+                        tasks.create_task(self._activate(record.key))
+                await self._wake.wait()
+
+    async def sweep(self) -> None:
+        """Removes archives and unpacked code that no function and no environment has used for a while."""
+        now_ms = self._clock.monotonic_ms()
+        unused_since: dict[ArchiveDigest, MonotonicMs] = {}
+        referenced = self._referenced()
+
+        def keep(digest: ArchiveDigest) -> bool:
+            if digest in referenced or digest in self._referenced() or digest in self._in_use():
+                return True  # asked anew for the few that were not: a function may have been written since
+            unused_since[digest] = self._unused_since.get(digest, now_ms)
+            return now_ms - unused_since[digest] < self._options.grace_ms
+
+        await self._cache.sweep(keep)
+        self._unused_since = unused_since
+        await self._store.blobs.sweep(self._referenced())
+
+    async def _follow(self) -> None:
+        seen = 0
+        while True:
+            seen = await self._store.functions.changed(seen)
+            self._wake.set()
+
+    async def _sweep_regularly(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except OSError:
+                log.exception("sweep_failed")
+            await asyncio.sleep(self._options.sweep_interval_s)
+            self._wake.set()  # what could not be written is tried again
+
+    async def _activate(self, key: FunctionKey) -> None:
+        try:
+            async with self._slots:
+                record = self._store.functions.peek(key)
+                if record is not None and needs_activation(record):
+                    await self._prepare_and_settle(record.declared)
+        except CacheClosed:
+            return  # squib stops; the next start goes on here
+        except Exception:  # such as a full disk: the function stays as it is until the next round
+            log.exception("activation_not_written function_arn=%s", key.arn())
+            self._busy.discard(key)
+            return
+        self._busy.discard(key)
+        self._wake.set()  # the function may have been written anew meanwhile
+
+    async def _prepare_and_settle(self, version: FunctionVersion) -> None:
+        failure: _Failure | None = None
+        try:
+            await self._prepare(version)
+        except _Failure as caught:
+            failure = caught
+        revision_id = self._entropy.request_id()
+
+        def settle(transaction: Transaction) -> None:
+            record = transaction.function(version.key)
+            if record is not None and record.declared.revision_id == version.revision_id:
+                transaction.put_function(settled(record, revision_id=revision_id, failure=_words(failure)))
+
+        await self._store.write(settle)
+        if failure is None:
+            log.info("function_activated function_arn=%s", version.arn)
+        else:
+            log.warning("function_activation_failed function_arn=%s reason=%s", version.arn, failure.reason)
+
+    async def _prepare(self, version: FunctionVersion) -> None:
+        """Raises _Failure."""
+        if version.architecture != self._architecture:
+            raise _Failure(
+                ReasonCode.INVALID_CONFIGURATION,
+                f"The function needs the architecture {version.architecture}; "
+                f"this machine is {self._architecture}.",
+            )
+        digest = version.code.digest
+        try:
+            await self._cache.ensure(digest, self._store.blobs.path(digest))
+            await self._driver.prepare(version.runtime)
+        except InvalidArchive as error:
+            raise _Failure(ReasonCode.INVALID_ZIP, error.message) from error
+        except RuntimeUnavailable as error:
+            raise _Failure(ReasonCode.INVALID_RUNTIME, str(error)) from error
+        except CacheClosed:
+            raise
+        except Exception as error:  # anything else is ours: the function says so, the log says what
+            log.exception("function_preparation_failed function_arn=%s", version.arn)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "see the log"
+            raise _Failure(
+                ReasonCode.INTERNAL_ERROR, f"The function could not be prepared: {reason}."
+            ) from error
+
+    def _referenced(self) -> set[ArchiveDigest]:
+        return {digest for record in self._store.functions.all() for digest in _digests(record)}
+
+
+def needs_activation(record: FunctionRecord) -> bool:
+    """Whether what is declared is still to be made active."""
+    declared = record.declared
+    return declared.state is State.PENDING or declared.last_update_status is LastUpdateStatus.IN_PROGRESS
+
+
+def settled(
+    record: FunctionRecord, *, revision_id: str, failure: tuple[ReasonCode, str] | None
+) -> FunctionRecord:
+    """The record after an activation: active, or failed with (code, reason). After a failed update, what was
+    active before stays so."""
+    code, reason = failure or (None, None)
+    is_update = record.active is not None
+    declared = msgspec.structs.replace(
+        record.declared,
+        revision_id=revision_id,
+        state=State.ACTIVE if is_update or failure is None else State.FAILED,
+        state_reason=None if is_update else reason,
+        state_reason_code=None if is_update else code,
+        last_update_status=LastUpdateStatus.SUCCESSFUL if failure is None else LastUpdateStatus.FAILED,
+        last_update_status_reason=reason,
+        last_update_status_reason_code=code,
+    )
+    return msgspec.structs.replace(
+        record, declared=declared, active=declared if failure is None else record.active
+    )
+
+
+def _words(failure: _Failure | None) -> tuple[ReasonCode, str] | None:
+    return None if failure is None else (failure.code, failure.reason)
+
+
+def _digests(record: FunctionRecord) -> Iterator[ArchiveDigest]:
+    yield record.declared.code.digest
+    if record.active is not None:
+        yield record.active.code.digest
