@@ -92,7 +92,8 @@ DIRECTORY: Final = Kind("a directory", _path)
 DIRECTORIES: Final = Kind("a list of directories; separated by `:` in a flag or variable", _paths)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The end of an error message: the nearest known word, or nothing. A common `prefix` does not count."""
+    tails = [name.removeprefix(prefix) for name in known]
+    near = difflib.get_close_matches(word.removeprefix(prefix), tails, n=1, cutoff=0.7)
+    return f"; did you mean {prefix + near[0]!r}?" if near else ""

@@ -70,8 +70,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, object]:
         if not variable.startswith("SQUIB_") or variable == CONFIG_VARIABLE:
             continue
         if variable not in options:
-            known = (*options, CONFIG_VARIABLE)
-            raise SettingsError(f"unknown environment variable {variable}{did_you_mean(variable, known)}")
+            near = did_you_mean(variable, (*options, CONFIG_VARIABLE), prefix="SQUIB_")
+            raise SettingsError(f"unknown environment variable {variable}{near}")
         if raw:
             values[options[variable].name] = _parse(options[variable], raw, variable)
     return values
