@@ -77,7 +77,9 @@ def mount(source: str | None, target: str, fs: str | None = None, flags: int = 0
 def bind_read_only(source: str, target: str, *, flags: int = MS_NOSUID | MS_NODEV) -> None:
     """Shows `source` at `target`, which must exist, without a way to write to it."""
     mount(source, target, None, MS_BIND | MS_REC)
-    mount(None, target, None, MS_BIND | MS_REMOUNT | MS_RDONLY | flags)
+    # A user namespace may add restrictions to what it inherited, never take one away.
+    inherited = os.statvfs(target).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount(None, target, None, MS_BIND | MS_REMOUNT | MS_RDONLY | flags | inherited)
 
 
 def umount(target: str, flags: int = 0) -> None:
@@ -181,13 +183,25 @@ def become(uid: int, gid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+def enter_user_namespace() -> None:
+    """Makes an unprivileged process the root of a user namespace of its own, with one account: itself."""
+    uid, gid = os.getuid(), os.getgid()
+    unshare(CLONE_NEWUSER)
+    for file, line in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{file}", "w") as out:
+            out.write(line)
+
+
 def no_new_privileges() -> None:
     """No program this process runs can gain privileges."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
-def limit_resources(*, file_descriptors: int) -> None:
-    """Resource limits of a function's process; memory and process counts are the cgroup's."""
+def limit_resources(*, file_descriptors: int, data_bytes: int | None = None) -> None:
+    """Resource limits of a function's process. Memory and process counts are the cgroup's; `data_bytes`, for
+    machines that allow none, bounds what each process may allocate."""
+    if data_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (file_descriptors, file_descriptors))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (64 * 1024, 64 * 1024))

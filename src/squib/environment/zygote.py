@@ -55,7 +55,7 @@ READY = b"ready"
 SPAWN_LAYOUT = struct.Struct("=4sIQIIIQ32s")
 SPAWN_MAGIC = b"SPN1"
 # Control socket, squib -> init.
-RESTART, KILL = b"R", b"K"
+RESTART, KILL, FREEZE, THAW = b"R", b"K", b"F", b"T"
 # Control socket, init -> squib: the letter, then a number.
 STARTED, ENDED = b"S", b"E"
 REPORT = struct.Struct("=cq")
@@ -163,10 +163,11 @@ def run_init(spawn: Spawn, fds: list[int], procs: list[int], options: Options) -
             confine.drop_bounding_set(kept)
             confine.set_capabilities(kept)
         confine.prctl(confine.PR_SET_DUMPABLE, 0)
-        Init(socket.socket(fileno=control_fd), output, telemetry, environment, uid, options).run()
+        control = socket.socket(fileno=control_fd)
+        Init(control, output, telemetry, environment, uid, spawn.memory_bytes, options).run()
     except BaseException as error:
         with contextlib.suppress(OSError):
-            os.write(output, f"squib sandbox: {type(error).__name__}: {error}\n".encode())
+            os.write(2, f"squib sandbox: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(1)
 
@@ -201,8 +202,10 @@ class Init:
         telemetry: int,
         environment: int,
         uid: int,
+        memory_bytes: int,
         options: Options,
     ) -> None:
+        self.memory_bytes = memory_bytes
         self.control, self.output, self.telemetry, self.environment = control, output, telemetry, environment
         self.uid, self.options = uid, options
         self.runtime = 0
@@ -226,6 +229,10 @@ class Init:
                 command = self.control.recv(16)
                 if not command:
                     os._exit(0)  # the kernel kills the rest of the namespace
+                if command in (FREEZE, THAW):  # where there is no freezer
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(-1, signal.SIGSTOP if command == FREEZE else signal.SIGCONT)
+                    continue
                 self.end_everything()
                 if command == RESTART:
                     self.start()
@@ -291,7 +298,10 @@ def run_runtime(init: Init) -> NoReturn:
         confine.close_all_but([init.telemetry, init.environment])
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write(OUT_OF_MEMORY_SCORE)
-        confine.limit_resources(file_descriptors=init.options.file_descriptors)
+        confine.limit_resources(
+            file_descriptors=init.options.file_descriptors,
+            data_bytes=None if init.options.cgroup_fds else init.memory_bytes,
+        )
         if not init.options.single_user:
             confine.drop_bounding_set()
             confine.become(init.uid, init.uid)

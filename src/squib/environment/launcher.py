@@ -1,0 +1,342 @@
+"""The one process of squib that stays privileged: makes slots and starts fork servers, nothing else.
+
+It takes four commands from squib's daemon, each a small JSON object whose few values are checked here, and
+never sees a request, an event or code. When the daemon goes away, however that happens, it ends every
+sandbox and removes what it made on the host. Without root it does the same as the root of a user namespace.
+
+Commands: {"op": "zygote", "runtime": NAME}, {"op": "took"}, {"op": "tmp", "slot": N, "mib": M},
+{"op": "recycle", "slot": N}. Answers: {"op": ..., ...} with descriptors; {"op": "slot", "slot": N} comes by
+itself whenever fewer than `ready_slots` are ready.
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from squib.environment import cgroups as cgroup_files
+from squib.environment import confine, rootfs
+from squib.environment.cgroups import Cgroups
+from squib.environment.network import NetworkPlan, firewall, remove_firewall
+from squib.environment.slots import Slot, TmpImages
+from squib.environment.zygote import Options as ZygoteOptions
+
+MAX_COMMAND_BYTES = 4096
+_RETRY_MS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherOptions:
+    """What `squib serve` tells the launcher at the start; all of it comes from root's own configuration."""
+
+    control_fd: int
+    run_dir: str
+    """A directory of root's own, mode 0700: holds /tmp images while they are made, and mount points."""
+    code_dir: str
+    daemon_uid: int
+    uid_base: int
+    max_slots: int
+    ready_slots: int
+    endpoint_port: int
+    outside: bool
+    rootless: bool
+    file_descriptors: int
+    roots: Mapping[str, rootfs.RootSpec] = field(default_factory=dict)
+
+    def encode(self) -> str:
+        """For the command line of the launcher."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def decode(text: str) -> "LauncherOptions":
+        """The inverse of `encode`."""
+        fields = json.loads(text)
+        fields["roots"] = {name: rootfs.RootSpec(**spec) for name, spec in fields["roots"].items()}
+        return LauncherOptions(**fields)
+
+
+class Launcher:
+    """State of the launcher process; single-threaded, one loop."""
+
+    def __init__(self, options: LauncherOptions) -> None:
+        self.options = options
+        self.control = socket.socket(fileno=options.control_fd)
+        self.claim, tag = claim_tag(options.run_dir)
+        self.warnings: list[str] = []
+        if options.rootless:
+            confine.enter_user_namespace()
+        confine.unshare(confine.CLONE_NEWNS)
+        confine.mount(None, "/", None, confine.MS_REC | confine.MS_PRIVATE)
+        # By the working directory from here on: whoever owns a folder above can't swap it for another.
+        os.chdir(options.run_dir)
+        self.images = self._find_images(Path())
+        self.stage = Path("stage")
+        self.stage.mkdir(exist_ok=True)
+        confine.mount("tmpfs", str(self.stage), "tmpfs", confine.MS_NOSUID, "size=4m,mode=755")
+        (self.stage / "slots").mkdir()
+        self.cgroups = self._make_cgroups(f"squib-{tag}")
+        self.plan = self._make_network(tag)
+        self.slots: dict[int, Slot] = {}
+        self.free: list[int] = []
+        self.retiring: dict[int, float] = {}
+        self.ready = 0
+
+    def _find_images(self, directory: Path) -> TmpImages | None:
+        if self.options.rootless or not TmpImages.supported(directory):
+            self.warnings.append("/tmp of functions is kept in memory (no loop devices or no mkfs.ext4)")
+            return None
+        return TmpImages(directory)
+
+    def _make_cgroups(self, name: str) -> Cgroups | None:
+        paths = cgroup_files.base_paths(name, Path("/proc/self/mountinfo").read_text())
+        if not paths:
+            self.warnings.append("no cgroups: memory is limited per process only, CPU and processes are not")
+            return None
+        try:
+            groups = cgroup_files.make_bases(paths)
+        except OSError as error:
+            self.warnings.append(f"cgroups can't be used ({error}): memory is limited per process only")
+            return None
+        self.cgroup_paths = paths
+        end_leftovers(groups)
+        return groups
+
+    def _make_network(self, tag: str) -> NetworkPlan:
+        plan = NetworkPlan(tag=tag, outside=self.options.outside)
+        if not self.options.rootless:
+            with contextlib.suppress(OSError):
+                remove_firewall(plan)
+        if self.options.outside:
+            try:
+                firewall(plan)
+            except OSError as error:
+                self.warnings.append(f"functions can't reach the outside network: {error}")
+                return NetworkPlan(tag=tag, outside=False)
+        return plan
+
+    def run(self) -> None:
+        """Until the daemon goes away."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        try:
+            self.answer(
+                op="started",
+                warnings=self.warnings,
+                outside=self.plan.outside,
+                cgroups=self.cgroup_paths if self.cgroups is not None else {},
+                tmp="disk" if self.images is not None else "memory",
+            )
+            while True:
+                busy = self.ready < self.options.ready_slots and self._can_add()
+                if poll.poll(0 if busy else _RETRY_MS if self.retiring else None):
+                    message = self.control.recv(MAX_COMMAND_BYTES)
+                    if not message:
+                        return
+                    self.obey(message)
+                    continue
+                self.finish_retiring()
+                if busy:
+                    self.add_slot()
+        except ConnectionError:  # the daemon is gone
+            return
+        finally:
+            self.end()
+
+    def obey(self, message: bytes) -> None:
+        """One command; a bad one is answered, never fatal."""
+        try:
+            command: dict[str, Any] = json.loads(message)
+            match command:
+                case {"op": "zygote", "runtime": str(runtime)} if runtime in self.options.roots:
+                    self.start_zygote(runtime)
+                case {"op": "took"}:
+                    self.ready -= 1
+                case {"op": "tmp", "slot": int(number), "mib": int(mib)} if self._in_use(number):
+                    if not 1 <= mib <= 65_536:
+                        raise ValueError("size out of bounds")
+                    self.slots[number].resize_tmp(mib)
+                    self.answer(op="tmp", slot=number)
+                case {"op": "recycle", "slot": int(number)} if self._in_use(number):
+                    self.retiring[number] = time.monotonic()
+                    self.finish_retiring()
+                case _:
+                    raise ValueError("unknown command")
+        except (OSError, ValueError) as error:
+            self.answer(op="error", error=str(error), command=message.decode(errors="replace")[:200])
+
+    def _in_use(self, number: int) -> bool:
+        return number in self.slots and number not in self.free and number not in self.retiring
+
+    def answer(self, fds: Sequence[int] = (), **fields: Any) -> None:
+        """Sends one message with descriptors."""
+        socket.send_fds(self.control, [json.dumps(fields).encode()], list(fds))
+
+    # --- slots
+
+    def _can_add(self) -> bool:
+        return bool(self.free) or len(self.slots) < self.options.max_slots
+
+    def add_slot(self) -> None:
+        """Prepares one slot and hands it over."""
+        try:
+            if self.free:
+                slot = self.slots[self.free.pop()]
+            else:
+                slot = Slot(
+                    len(self.slots),
+                    plan=self.plan,
+                    cgroups=self.cgroups,
+                    images=self.images,
+                    nodes=self.stage / "slots",
+                    owner_uid=self.options.daemon_uid,
+                    endpoint_port=self.options.endpoint_port,
+                )
+                self.slots[slot.number] = slot
+            listeners = slot.prepare()
+        except OSError as error:
+            self.answer(op="error", error=f"can't prepare a sandbox: {error}", command="slot")
+            time.sleep(0.05)  # out of something: don't spin
+            return
+        self.ready += 1
+        fds = [listener.fileno() for listener in listeners]
+        self.answer([*fds, slot.network.fd], op="slot", slot=slot.number)
+        for listener in listeners:
+            listener.close()
+
+    def finish_retiring(self) -> None:
+        """Makes slots whose processes have ended free again."""
+        for number in list(self.retiring):
+            if self.slots[number].retire():
+                del self.retiring[number]
+                self.free.append(number)
+
+    # --- fork servers
+
+    def start_zygote(self, runtime: str) -> None:
+        """Starts the fork server of a runtime; the daemon gets its end of the command socket, on which the
+        fork server says when it is ready."""
+        spec = self.options.roots[runtime]
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            pid = os.fork()
+            if pid == 0:
+                self.become_zygote(spec, theirs.fileno())
+            self.answer([ours.fileno()], op="zygote", runtime=runtime, pid=pid)
+
+    def become_zygote(self, spec: rootfs.RootSpec, control_fd: int) -> NoReturn:
+        """In the new process: its own root, few descriptors, then the runtime's interpreter."""
+        try:
+            bases = self.cgroups.bases if self.cgroups is not None else {}
+            confine.close_all_but([control_fd, *bases.values()])
+            confine.unshare(confine.CLONE_NEWNS)
+            rootfs.build(
+                spec,
+                root=self.stage / "root",
+                slots=self.stage / "slots",
+                code=Path(self.options.code_dir),
+                uids=range(self.options.uid_base, self.options.uid_base + self.options.max_slots),
+            )
+            for fd in (control_fd, *bases.values()):
+                os.set_inheritable(fd, True)
+            options = ZygoteOptions(
+                control_fd=control_fd,
+                cgroup_fds=dict(bases),
+                max_slots=self.options.max_slots,
+                uid_base=self.options.uid_base,
+                single_user=self.options.rootless,
+                preload=spec.preload,
+                file_descriptors=self.options.file_descriptors,
+            )
+            program = "from squib.environment.zygote import main; main()"
+            arguments = [spec.fork_server, "-S", "-c", program, json.dumps(options._asdict())]
+            os.execve(spec.fork_server, arguments, dict(spec.variables))
+        except BaseException as error:
+            sys.stderr.write(f"squib launcher: can't start a fork server: {error}\n")
+        finally:
+            os._exit(1)
+
+    # --- the end
+
+    def end(self) -> None:
+        """Every sandbox ends and nothing stays on the host."""
+        deadline = time.monotonic() + 10
+        living = set(self.slots) - set(self.free)
+        while living and time.monotonic() < deadline:
+            living = {number for number in living if not self.slots[number].retire()}
+            if living:
+                time.sleep(_RETRY_MS / 1000)
+        for slot in self.slots.values():
+            slot.close()
+        if self.images is not None:
+            self.images.close()
+        if self.cgroups is not None:
+            end_leftovers(self.cgroups)
+            self.cgroups.close()
+            for path in self.cgroup_paths.values():
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+        if not self.options.rootless:
+            with contextlib.suppress(OSError):
+                remove_firewall(self.plan)
+        self.claim.close()
+
+
+def claim_tag(seed: str) -> tuple[socket.socket, str]:
+    """A number that no other living squib of this machine has, as two hex digits, and the claim to it.
+
+    The claim is a name in the abstract socket space: it ends with the process, however that ends."""
+    import zlib
+
+    first = zlib.crc32(seed.encode()) % 256
+    for offset in range(256):
+        tag = f"{(first + offset) % 256:02x}"
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0squib-{tag}")
+        except OSError:
+            claim.close()
+            continue
+        return claim, tag
+    raise OSError("256 squibs run on this machine already")
+
+
+def end_leftovers(groups: Cgroups) -> None:
+    """Ends what an earlier squib with the same number has left."""
+    deadline = time.monotonic() + 10
+    for slot in groups.slots():
+        while not (groups.kill(slot) and groups.remove(slot)) and time.monotonic() < deadline:
+            time.sleep(_RETRY_MS / 1000)
+
+
+def reap_children() -> None:
+    """Fork servers are not waited for."""
+    import signal
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon decides when to end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def main() -> int:
+    """`python -m squib.environment.launcher OPTIONS`."""
+    options = LauncherOptions.decode(sys.argv[1])
+    try:
+        launcher = Launcher(options)
+    except OSError as error:
+        control = socket.socket(fileno=options.control_fd)
+        control.send(json.dumps({"op": "failed", "error": str(error)}).encode())
+        return 1
+    reap_children()
+    launcher.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
