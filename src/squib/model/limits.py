@@ -27,3 +27,6 @@ CODE_LOCATION_LIFETIME_S: Final = 10 * 60  # GetFunction reference: the link is 
 LOG_TAIL_BYTES: Final = 4 * 1024  # Invoke reference, LogType: the last 4 KB
 MAX_LOG_EVENT_BYTES: Final = 256 * 1024  # CloudWatch Logs quotas, "Event size"
 CLOCK_SKEW_MS: Final = 5 * 60 * 1000  # AWS signature page: a request is valid for five minutes
+MAX_TAGS: Final = 50  # Lambda developer guide, "Tag requirements": tags per resource
+MAX_FUNCTION_NAME_LENGTH: Final = 64  # recorded: CreateFunction, name of 65 letters
+MAX_FUNCTIONS_PER_PAGE: Final = 50  # ListFunctions reference, MaxItems: "returns a maximum of 50 items"

@@ -1,0 +1,212 @@
+"""Functions created and updated: validated, their archive stored, then declared in one transaction.
+
+What is declared here becomes active elsewhere; the answer says Pending or InProgress until then.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from squib.clock import Clock, Entropy
+from squib.control_plane.lambda_ import parameters
+from squib.control_plane.lambda_.functions import usage
+from squib.control_plane.lambda_.lookup import check_changeable, not_found, reference_of, unqualified
+from squib.control_plane.lambda_.shapes import configuration
+from squib.control_plane.lambda_.tags import check_tags
+from squib.model.archive import check_archive
+from squib.model.arn import FunctionReference
+from squib.model.errors import CodeStorageExceeded, InvalidParameterValue, ResourceConflict
+from squib.model.function import (
+    CodeRef,
+    FunctionRecord,
+    FunctionVersion,
+    LastUpdateStatus,
+    LoggingConfig,
+    ReasonCode,
+    State,
+)
+from squib.model.limits import CODE_STORAGE_BYTES, MAX_FUNCTION_NAME_LENGTH
+from squib.model.operation import AuthorizedCall, Handler, OperationResult
+from squib.model.units import ArchiveDigest
+from squib.store.base import Store, Transaction
+
+_BEING_CREATED: Final = "The function is being created."  # recorded, for new functions and for updates
+
+_CREATE: Final = parameters.CONFIGURATION | {"FunctionName", "Code", "Tags", "Architectures"}
+_UPDATE_CODE: Final = frozenset(
+    ("FunctionName", "ZipFile", "ImageUri", "Architectures", "RevisionId", "DryRun")
+) | {"S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode"}
+_UPDATE_CONFIGURATION: Final = parameters.CONFIGURATION | {"FunctionName", "RevisionId"}
+_CODE_SOURCES: Final = ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode")
+
+
+class ChangeService:
+    """The operations that declare."""
+
+    def __init__(
+        self, store: Store, clock: Clock, entropy: Entropy, *, code_storage_bytes: int = CODE_STORAGE_BYTES
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._code_storage_bytes = code_storage_bytes
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "CreateFunction": self.create_function,
+            "UpdateFunctionCode": self.update_function_code,
+            "UpdateFunctionConfiguration": self.update_function_configuration,
+        }
+
+    async def create_function(self, call: AuthorizedCall) -> OperationResult:
+        given = call.input
+        reference = unqualified(reference_of(call))
+        key = reference.key
+        _check_name(key.name)
+        parameters.refuse_unsupported(call.operation, given, handled=_CREATE)
+        if not given.get("Runtime") or not given.get("Handler"):
+            raise InvalidParameterValue(
+                "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+            )
+        fields = {
+            **parameters.fields(given, account_id=call.account_id),
+            **parameters.architecture(given),
+            "logging": parameters.logging_config(
+                given.get("LoggingConfig") or {}, LoggingConfig(log_group=f"/aws/lambda/{key.name}")
+            ),
+        }
+        tags: Mapping[str, str] = dict(given.get("Tags") or {})
+        check_tags(tags)
+        content = parameters.zip_content(call.operation, given["Code"])
+        await asyncio.to_thread(check_archive, content)
+        self._check_absent(reference)
+        self._check_storage(call, len(content))
+        code = await self._store_archive(content)
+        now_ms = self._clock.now_ms()
+        version = FunctionVersion(
+            key=key,
+            created_at_ms=now_ms,
+            modified_at_ms=now_ms,
+            revision_id=self._entropy.request_id(),
+            code=code,
+            tags=tags,
+            state=State.PENDING,
+            state_reason=_BEING_CREATED,
+            state_reason_code=ReasonCode.CREATING,
+            **fields,
+        )
+
+        def decide(transaction: Transaction) -> None:
+            if transaction.function(key) is not None:
+                raise _exists(reference)
+            transaction.put_function(FunctionRecord(declared=version))
+
+        await self._store.write(decide)
+        return OperationResult(output=configuration(version), status=201)
+
+    async def update_function_code(self, call: AuthorizedCall) -> OperationResult:
+        given = call.input
+        reference = unqualified(reference_of(call))
+        parameters.refuse_unsupported(call.operation, given, handled=_UPDATE_CODE)
+        if given.get("ImageUri"):
+            self._record(reference)
+            raise InvalidParameterValue(
+                "Please don't provide ImageUri when updating a function with packageType Zip."
+            )
+        sources = {name: given[name] for name in _CODE_SOURCES if given.get(name) is not None}
+        content = parameters.zip_content(call.operation, sources)
+        await asyncio.to_thread(check_archive, content)
+        revision_id: str | None = given.get("RevisionId")
+        record = self._record(reference)
+        check_changeable(record, revision_id)
+        self._check_storage(call, len(content) - record.declared.code.size_bytes)
+        architecture = parameters.architecture(given)
+        if given.get("DryRun"):
+            code = await asyncio.to_thread(_code_ref, content)
+            tried = msgspec.structs.replace(record.declared, code=code, **architecture)
+            return OperationResult(output=configuration(tried))
+        code = await self._store_archive(content)
+        return await self._update(reference, revision_id, lambda _: {"code": code, **architecture})
+
+    async def update_function_configuration(self, call: AuthorizedCall) -> OperationResult:
+        given = call.input
+        reference = unqualified(reference_of(call))
+        parameters.refuse_unsupported(call.operation, given, handled=_UPDATE_CONFIGURATION)
+        fields = parameters.fields(given, account_id=call.account_id)
+        self._record(reference)
+        logging: Mapping[str, Any] = given.get("LoggingConfig") or {}
+
+        def change(declared: FunctionVersion) -> Mapping[str, Any]:
+            return {**fields, "logging": parameters.logging_config(logging, declared.logging)}
+
+        return await self._update(reference, given.get("RevisionId"), change)
+
+    async def _update(
+        self,
+        reference: FunctionReference,
+        revision_id: str | None,
+        change: Callable[[FunctionVersion], Mapping[str, Any]],
+    ) -> OperationResult:
+        now_ms = self._clock.now_ms()
+        new_revision_id = self._entropy.request_id()
+
+        def decide(transaction: Transaction) -> FunctionVersion:
+            record = transaction.function(reference.key)
+            if record is None:
+                raise not_found(reference)
+            check_changeable(record, revision_id)
+            never_ran = record.active is None
+            declared = msgspec.structs.replace(
+                record.declared,
+                modified_at_ms=now_ms,
+                revision_id=new_revision_id,
+                state=State.PENDING if never_ran else State.ACTIVE,
+                state_reason=_BEING_CREATED if never_ran else None,
+                state_reason_code=ReasonCode.CREATING if never_ran else None,
+                last_update_status=LastUpdateStatus.IN_PROGRESS,
+                last_update_status_reason=_BEING_CREATED,
+                last_update_status_reason_code=ReasonCode.CREATING,
+                **change(record.declared),
+            )
+            transaction.put_function(msgspec.structs.replace(record, declared=declared))
+            return declared
+
+        return OperationResult(output=configuration(await self._store.write(decide)))
+
+    async def _store_archive(self, content: bytes) -> CodeRef:
+        return CodeRef(digest=await self._store.blobs.put(content), size_bytes=len(content))
+
+    def _record(self, reference: FunctionReference) -> FunctionRecord:
+        record = self._store.functions.peek(reference.key)
+        if record is None:
+            raise not_found(reference)
+        return record
+
+    def _check_absent(self, reference: FunctionReference) -> None:
+        if self._store.functions.peek(reference.key) is not None:
+            raise _exists(reference)
+
+    def _check_storage(self, call: AuthorizedCall, more_bytes: int) -> None:
+        _, used_bytes = usage(self._store, call.account_id, call.region)
+        if used_bytes + more_bytes > self._code_storage_bytes:
+            raise CodeStorageExceeded("Code storage limit exceeded.", fields={"Type": "User"})
+
+
+def _exists(reference: FunctionReference) -> ResourceConflict:
+    return ResourceConflict(f"Function already exist: {reference.key.name}")
+
+
+def _check_name(name: str) -> None:
+    """The name by itself, whatever form it was given in."""
+    if len(name) > MAX_FUNCTION_NAME_LENGTH:
+        raise InvalidParameterValue(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAX_FUNCTION_NAME_LENGTH}"
+        )
+
+
+def _code_ref(content: bytes) -> CodeRef:
+    return CodeRef(digest=ArchiveDigest(hashlib.sha256(content).hexdigest()), size_bytes=len(content))

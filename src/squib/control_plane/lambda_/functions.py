@@ -1,0 +1,147 @@
+"""Functions read, listed and deleted; the account's use of Lambda."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from squib.control_plane.lambda_.code import CodeLocations
+from squib.control_plane.lambda_.lookup import not_found, reference_of
+from squib.control_plane.lambda_.shapes import configuration, summary
+from squib.control_plane.pagination import BadMarker, marker, position
+from squib.model.arn import FunctionReference, is_alias_name, is_version_number
+from squib.model.errors import InvalidParameterValue
+from squib.model.function import LATEST, FunctionRecord, FunctionVersion
+from squib.model.limits import (
+    ACCOUNT_CONCURRENCY,
+    CODE_STORAGE_BYTES,
+    MAX_FUNCTIONS_PER_PAGE,
+    MAX_UNZIPPED_BYTES,
+    MAX_ZIP_UPLOAD_BYTES,
+)
+from squib.model.operation import AuthorizedCall, Handler, OperationResult
+from squib.model.units import AccountId, Region
+from squib.store.base import Store, Transaction
+
+
+class FunctionService:
+    """The operations that read functions, and their end."""
+
+    def __init__(
+        self, store: Store, code_locations: CodeLocations, *, account_concurrency: int = ACCOUNT_CONCURRENCY
+    ) -> None:
+        self._store = store
+        self._code_locations = code_locations
+        self._account_concurrency = account_concurrency
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "GetFunction": self.get_function,
+            "GetFunctionConfiguration": self.get_function_configuration,
+            "ListFunctions": self.list_functions,
+            "DeleteFunction": self.delete_function,
+            "GetAccountSettings": self.get_account_settings,
+        }
+
+    async def get_function(self, call: AuthorizedCall) -> OperationResult:
+        reference = reference_of(call)
+        version = self._version(reference)
+        output: dict[str, Any] = {
+            "Configuration": configuration(version, qualifier=reference.qualifier),
+            "Code": {
+                "RepositoryType": "S3",
+                "Location": self._code_locations.url(call.base_url, version.code.digest),
+            },
+        }
+        if version.tags:
+            output["Tags"] = dict(version.tags)
+        return OperationResult(output=output)
+
+    async def get_function_configuration(self, call: AuthorizedCall) -> OperationResult:
+        reference = reference_of(call)
+        return OperationResult(output=configuration(self._version(reference), qualifier=reference.qualifier))
+
+    async def list_functions(self, call: AuthorizedCall) -> OperationResult:
+        """By name. No function is replicated from another region, so such a MasterRegion finds none."""
+        if call.input.get("MasterRegion") not in (None, "ALL", call.region):
+            return OperationResult(output={"Functions": []})
+        qualifier = LATEST if call.input.get("FunctionVersion") == "ALL" else None
+        limit = min(call.input.get("MaxItems") or MAX_FUNCTIONS_PER_PAGE, MAX_FUNCTIONS_PER_PAGE)
+        after = _start(call.input.get("Marker"))
+
+        def page(transaction: Transaction) -> Sequence[FunctionRecord]:
+            return transaction.functions(call.account_id, call.region, after=after, limit=limit + 1)
+
+        records = await self._store.read(page)
+        shown = [record.declared for record in records[:limit]]
+        output: dict[str, Any] = {"Functions": [summary(version, qualifier=qualifier) for version in shown]}
+        if len(records) > limit:
+            output["NextMarker"] = marker(_After(shown[-1].key.name))
+        return OperationResult(output=output)
+
+    async def delete_function(self, call: AuthorizedCall) -> OperationResult:
+        reference = reference_of(call)
+        qualifier = reference.qualifier
+        if qualifier == LATEST:
+            raise InvalidParameterValue("$LATEST version cannot be deleted without deleting the function.")
+        if qualifier is not None and is_alias_name(qualifier):
+            raise InvalidParameterValue("Deletion of aliases is not currently supported.")
+        whole = FunctionReference(reference.key)
+
+        def decide(transaction: Transaction) -> None:
+            record = transaction.function(reference.key)
+            if record is None:
+                raise not_found(whole)
+            if qualifier is not None:  # no version is ever published yet
+                raise not_found(reference if is_version_number(qualifier) else whole)
+            transaction.delete_function(reference.key)
+
+        await self._store.write(decide)
+        return OperationResult(output={"StatusCode": 204}, status=204)
+
+    async def get_account_settings(self, call: AuthorizedCall) -> OperationResult:
+        count, size_bytes = usage(self._store, call.account_id, call.region)
+        return OperationResult(
+            output={
+                "AccountLimit": {
+                    "TotalCodeSize": CODE_STORAGE_BYTES,
+                    "CodeSizeUnzipped": MAX_UNZIPPED_BYTES,
+                    "CodeSizeZipped": MAX_ZIP_UPLOAD_BYTES,
+                    "ConcurrentExecutions": self._account_concurrency,
+                    "UnreservedConcurrentExecutions": self._account_concurrency,
+                },
+                "AccountUsage": {"TotalCodeSize": size_bytes, "FunctionCount": count},
+            }
+        )
+
+    def _version(self, reference: FunctionReference) -> FunctionVersion:
+        record = self._store.functions.peek(reference.key)
+        if record is None or not reference.is_latest:
+            raise not_found(reference)
+        return record.declared
+
+
+def usage(store: Store, account_id: AccountId, region: Region) -> tuple[int, int]:
+    """How many functions the account has in the region, and the bytes of their archives."""
+    sizes = [
+        record.declared.code.size_bytes
+        for record in store.functions.all()
+        if record.key.account_id == account_id and record.key.region == region
+    ]
+    return len(sizes), sum(sizes)
+
+
+class _After(msgspec.Struct, frozen=True, tag="functions"):
+    """A position in ListFunctions."""
+
+    name: str
+
+
+def _start(text: str | None) -> str:
+    """The name after which the page starts."""
+    if text is None:
+        return ""
+    try:
+        return position(text, _After).name
+    except BadMarker as error:
+        raise InvalidParameterValue(f"The provided Marker is not valid: {text}") from error

@@ -1,0 +1,42 @@
+"""The Lambda control plane as one service: what it needs, and the table of its operations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from squib.clock import Clock, Entropy
+from squib.control_plane.lambda_.changes import ChangeService
+from squib.control_plane.lambda_.code import CodeLocations
+from squib.control_plane.lambda_.functions import FunctionService
+from squib.control_plane.lambda_.tags import TagService
+from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
+from squib.model.operation import Handler
+from squib.store.base import Store
+
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LambdaOptions:
+    """Quotas of an account in one region."""
+
+    account_concurrency: int = ACCOUNT_CONCURRENCY
+    code_storage_bytes: int = CODE_STORAGE_BYTES
+
+
+class LambdaService:
+    """Operations that declare and describe. `code_locations` serves the links that GetFunction gives."""
+
+    def __init__(
+        self, store: Store, clock: Clock, entropy: Entropy, options: LambdaOptions | None = None
+    ) -> None:
+        options = options or LambdaOptions()
+        self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
+        self._parts = (
+            FunctionService(store, self.code_locations, account_concurrency=options.account_concurrency),
+            ChangeService(store, clock, entropy, code_storage_bytes=options.code_storage_bytes),
+            TagService(store, entropy),
+        )
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Operation name -> handler."""
+        return {name: handler for part in self._parts for name, handler in part.handlers().items()}
