@@ -14,6 +14,10 @@ class PlatformError(SquibError):
     """Our fault. Mapped once, at the edge, to a ServiceException without detail; the log has all."""
 
 
+class IllegalTransitionError(SquibError):
+    """Our bug: a state machine was given an event that its table does not have in that state."""
+
+
 class ApiError(SquibError):
     """The caller's fault, or an answer the service model names.
 
@@ -132,6 +136,30 @@ class UnknownOperation(ApiError):
         super().__init__(message)
 
 
+class UnknownService(ApiError):
+    """The request is signed for, or shaped for, a service that squib does not serve."""
+
+    code, status = "UnknownOperationException", 404
+
+    def __init__(self, named: str, served: str) -> None:
+        super().__init__(f"squib does not serve {named}. It serves {served}.")
+
+
+class SerializationException(ApiError):
+    """400: the request is malformed or holds a value of the wrong type."""
+
+    code, status = "SerializationException", 400
+
+
+class ServiceUnavailable(ApiError):
+    """503: squib is stopping and takes no more requests."""
+
+    code, status = "ServiceUnavailableException", 503
+
+    def __init__(self) -> None:
+        super().__init__("squib is stopping.")
+
+
 # --- Lambda (Lambda API reference, the Errors section of each operation)
 
 
@@ -222,3 +250,21 @@ class TooManyRequests(ApiError):
         headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
         super().__init__("Rate Exceeded.", fields={"Reason": reason, "Type": "User"}, headers=headers)
         self.reason = reason
+
+
+# --- CloudWatch Logs (API reference, the Errors section of each operation; all are 400)
+
+
+class InvalidParameter(ApiError):
+    """400: a parameter that the service cannot use."""
+
+    code, status = "InvalidParameterException", 400
+
+
+class LogResourceNotFound(ApiError):
+    """400, not 404: no such log group or stream."""
+
+    code, status = "ResourceNotFoundException", 400
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The specified {kind} does not exist.")

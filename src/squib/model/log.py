@@ -19,6 +19,8 @@ class LogGroup(msgspec.Struct, frozen=True, kw_only=True):
     key: LogGroupKey
     created_at_ms: EpochMs
     retention_days: int | None = None
+    stored_bytes: int = 0
+    """Of all its streams' events; may lag behind by seconds."""
 
     @property
     def arn(self) -> str:
@@ -46,3 +48,9 @@ class LogEvent(msgspec.Struct, frozen=True):
     ingestion_ms: EpochMs
     message: str
     sequence: int
+
+
+def event_bytes(event: LogEvent) -> int:
+    """What an event counts against a page's size: its UTF-8 and 26 bytes (PutLogEvents reference)."""
+    message = event.message
+    return (len(message) if message.isascii() else len(message.encode())) + 26

@@ -1,0 +1,1 @@
+"""Durable truth: `sqlite.open_store` makes the store that `base` describes."""

@@ -82,6 +82,8 @@ class Logs(Protocol):
     async def create_group(self, key: LogGroupKey, *, now_ms: EpochMs) -> bool:
         """False when it exists already."""
 
+    async def has_group(self, key: LogGroupKey) -> bool: ...
+
     async def groups(
         self, account_id: AccountId, region: Region, *, prefix: str = "", after: str = "", limit: int = 50
     ) -> Sequence[LogGroup]: ...
@@ -102,11 +104,15 @@ class Logs(Protocol):
         end_ms: EpochMs | None = None,
         after: tuple[EpochMs, str, int] | None = None,
         limit: int = 10_000,
+        max_bytes: int | None = None,
         backwards: bool = False,
     ) -> Sequence[LogEvent]:
         """Events of the named streams with start_ms <= timestamp < end_ms in order of (timestamp, stream,
         sequence), from the first one past `after`; buffered events included. `backwards` turns that order
-        round: the last event first, and `after` is the earliest event already seen."""
+        round: the last event first, and `after` is the earliest event already seen.
+
+        Fewer than `limit` are given when more would pass `max_bytes`, by the measure of `event_bytes`; but
+        one at least, so that none given means there is no more."""
 
     async def delete_group(self, group: LogGroupKey) -> bool:
         """With its streams and events. False when there is none. An open writer makes it anew."""

@@ -9,13 +9,14 @@ after a crash the rest is found in the files.
 import asyncio
 import logging
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from squib.clock import Clock
 from squib.model.errors import PlatformError
-from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream
+from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream, event_bytes
 from squib.model.units import AccountId, EpochMs, Region
 from squib.store import log_catalogue as catalogue
 from squib.store.log_blocks import Buffered
@@ -130,6 +131,9 @@ class FileLogs:
     async def create_group(self, key: LogGroupKey, *, now_ms: EpochMs) -> bool:
         return await self._write(lambda connection: catalogue.add_group(connection, key, now_ms))
 
+    async def has_group(self, key: LogGroupKey) -> bool:
+        return await self._read(lambda connection: catalogue.group(connection, key) is not None)
+
     async def groups(
         self, account_id: AccountId, region: Region, *, prefix: str = "", after: str = "", limit: int = 50
     ) -> Sequence[LogGroup]:
@@ -179,6 +183,7 @@ class FileLogs:
         end_ms: EpochMs | None = None,
         after: tuple[EpochMs, str, int] | None = None,
         limit: int = 10_000,
+        max_bytes: int | None = None,
         backwards: bool = False,
     ) -> Sequence[LogEvent]:
         wanted = Range(start_ms, end_ms, after, backwards)
@@ -191,8 +196,10 @@ class FileLogs:
 
         def read() -> Sequence[LogEvent]:
             found: list[LogEvent] = []
+            room = sys.maxsize if max_bytes is None else max_bytes
             for event in merged(self._segments, self._look(look), wanted):
-                if len(found) == limit:
+                room -= event_bytes(event)
+                if len(found) == limit or (room < 0 and found):
                     break
                 found.append(event)
             return found

@@ -87,11 +87,16 @@ def group_parameters(group: LogGroup) -> Parameters:
 
 
 def group_from(row: Row) -> GroupRow:
-    """From group_id, account_id, region, name, document."""
-    group_id, account_id, region, name, document = row
+    """From group_id, account_id, region, name, document, stored bytes."""
+    group_id, account_id, region, name, document, stored_bytes = row
     stored = _decode(_groups, document, "log group")
     key = LogGroupKey(AccountId(str(account_id)), Region(str(region)), str(name))
-    group = LogGroup(key=key, created_at_ms=stored.created_at_ms, retention_days=stored.retention_days)
+    group = LogGroup(
+        key=key,
+        created_at_ms=stored.created_at_ms,
+        retention_days=stored.retention_days,
+        stored_bytes=_number(stored_bytes),
+    )
     return GroupRow(_number(group_id), group)
 
 

@@ -62,11 +62,15 @@ INSERT INTO account (account_id, document) VALUES (:account_id, :document)
 ON CONFLICT (account_id) DO NOTHING;
 
 -- name: get_log_group
-SELECT group_id, account_id, region, name, document FROM log_group
+SELECT group_id, account_id, region, name, document, 0 FROM log_group
 WHERE account_id = :account_id AND region = :region AND name = :name;
 
 -- name: list_log_groups
-SELECT group_id, account_id, region, name, document FROM log_group
+SELECT group_id, account_id, region, name, document,
+    (SELECT coalesce(sum(json_extract(segment.value, '$.size_bytes')), 0)
+     FROM log_stream, json_each(log_stream.document, '$.segments') AS segment
+     WHERE log_stream.group_id = log_group.group_id)
+FROM log_group
 WHERE account_id = :account_id AND region = :region AND name > :after
   AND substr(name, 1, length(:prefix)) = :prefix
 ORDER BY name
