@@ -13,9 +13,11 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -106,6 +108,7 @@ class Launcher:
             return None
         self.cgroup_paths = paths
         end_leftovers(groups)
+        sweep_dead_squibs()
         return groups
 
     def _make_network(self, tag: str) -> NetworkPlan:
@@ -292,19 +295,24 @@ def claim_tag(seed: str) -> tuple[socket.socket, str]:
     """A number that no other living squib of this machine has, as two hex digits, and the claim to it.
 
     The claim is a name in the abstract socket space: it ends with the process, however that ends."""
-    import zlib
-
     first = zlib.crc32(seed.encode()) % 256
     for offset in range(256):
         tag = f"{(first + offset) % 256:02x}"
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            claim.bind(f"\0squib-{tag}")
-        except OSError:
-            claim.close()
-            continue
-        return claim, tag
+        claim = claim_exactly(tag)
+        if claim is not None:
+            return claim, tag
     raise OSError("256 squibs run on this machine already")
+
+
+def claim_exactly(tag: str) -> socket.socket | None:
+    """The claim to one number; None when somebody has it."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0squib-{tag}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def end_leftovers(groups: Cgroups) -> None:
@@ -315,10 +323,29 @@ def end_leftovers(groups: Cgroups) -> None:
             time.sleep(_RETRY_MS / 1000)
 
 
+def sweep_dead_squibs() -> None:
+    """Removes what squibs have left whose launcher was killed: the claim to their number is free."""
+    mountinfo = Path("/proc/self/mountinfo").read_text()
+    for path in cgroup_files.base_paths("", mountinfo).values():
+        for base in Path(path).glob("squib-[0-9a-f][0-9a-f]"):
+            claim = claim_exactly(base.name[-2:])
+            if claim is None:
+                continue
+            with claim:
+                paths = cgroup_files.base_paths(base.name, mountinfo)
+                with contextlib.suppress(OSError):
+                    groups = cgroup_files.open_bases({c: p for c, p in paths.items() if os.path.isdir(p)})
+                    end_leftovers(groups)
+                    groups.close()
+                for leftover in paths.values():
+                    with contextlib.suppress(OSError):
+                        os.rmdir(leftover)
+                with contextlib.suppress(OSError):
+                    remove_firewall(NetworkPlan(tag=base.name[-2:], outside=False))
+
+
 def reap_children() -> None:
     """Fork servers are not waited for."""
-    import signal
-
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon decides when to end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,10 +1,13 @@
 """A fork server: the privileged parent of every sandbox of one runtime.
 
 Started by the launcher inside a read-only root of its own, with the runtime interface client imported. It
-takes one command, `Spawn`, of fixed size and few, checked numbers; nothing that a client or a function wrote
-is read here. For each command it forks a sandbox:
+takes one command, `Blank`: the number of a slot. For each it forks a sandbox:
 
     fork server (root) -> init (pid 1 of the sandbox) -> the runtime (unprivileged, and all it starts)
+
+A blank sandbox has its namespaces, cgroups and /tmp, and waits for `Assign`: limits and the code's digest.
+The slow steps, entering cgroups first of all, are thus done before anybody waits for them. Both commands are
+of fixed size with few, checked numbers; nothing that a client or a function wrote is read with privileges.
 
 Init sets the sandbox up, keeps its namespaces alive while runtimes come and go (so /tmp outlives a crash),
 reaps, and ends when squib's end of its control socket closes, which takes every process of the sandbox with
@@ -52,20 +55,22 @@ COMMON_MODULES = (
 )
 
 READY = b"ready"
-SPAWN_LAYOUT = struct.Struct("=4sIQIIIQ32s")
-SPAWN_MAGIC = b"SPN1"
+MAX_MEMORY_BYTES = 64 << 30
+BLANK_LAYOUT = struct.Struct("=4sI")
+BLANK_MAGIC = b"BLK1"
+ASSIGN_LAYOUT = struct.Struct("=4sQIIIQ32s")
+ASSIGN_MAGIC = b"ASN1"
 # Control socket, squib -> init.
 RESTART, KILL, FREEZE, THAW = b"R", b"K", b"F", b"T"
 # Control socket, init -> squib: the letter, then a number.
-STARTED, ENDED = b"S", b"E"
+BLANK, STARTED, ENDED = b"B", b"S", b"E"
 REPORT = struct.Struct("=cq")
 
 
-class Spawn(NamedTuple):
-    """The command. Descriptors come with it, in this order: network namespace, control socket, output pipe,
-    telemetry pipe, the runtime's environment (JSON in a memory file)."""
+class Assign(NamedTuple):
+    """Makes a blank sandbox somebody's. With it comes one descriptor: the runtime's environment (JSON in a
+    memory file)."""
 
-    slot: int
     memory_bytes: int
     processes: int
     cpu_shares: int
@@ -75,18 +80,22 @@ class Spawn(NamedTuple):
 
     def encode(self) -> bytes:
         """As sent over the socket."""
-        return SPAWN_LAYOUT.pack(SPAWN_MAGIC, *self)
+        return ASSIGN_LAYOUT.pack(ASSIGN_MAGIC, *self)
 
     @staticmethod
-    def decode(message: bytes) -> Spawn:
+    def decode(message: bytes) -> Assign:
         """Raises ValueError for anything that is not exactly a command within bounds."""
-        if len(message) != SPAWN_LAYOUT.size:
+        if len(message) != ASSIGN_LAYOUT.size:
             raise ValueError("wrong size")
-        magic, *fields = SPAWN_LAYOUT.unpack(message)
-        spawn = Spawn(*fields)
-        if magic != SPAWN_MAGIC or not 0 < spawn.memory_bytes <= 64 << 30 or not 0 < spawn.processes <= 65536:
+        magic, *fields = ASSIGN_LAYOUT.unpack(message)
+        assign = Assign(*fields)
+        if (
+            magic != ASSIGN_MAGIC
+            or not 0 < assign.memory_bytes <= 64 << 30
+            or not 0 < assign.processes <= 65536
+        ):
             raise ValueError("out of bounds")
-        return spawn
+        return assign
 
 
 class Options(NamedTuple):
@@ -112,14 +121,16 @@ def serve(options: Options) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for an init: the kernel reaps it
     control.sendall(READY)
     while True:
-        message, fds, _, _ = socket.recv_fds(control, SPAWN_LAYOUT.size + 1, 8)
+        message, fds, _, _ = socket.recv_fds(control, BLANK_LAYOUT.size + 1, 8)
         if not message:
             return
         try:
-            spawn = Spawn.decode(message)
-            if len(fds) != 5 or spawn.slot >= options.max_slots:
-                raise ValueError("wrong descriptors or slot")
-            spawn_sandbox(spawn, fds, control, cgroups, options)
+            if len(message) != BLANK_LAYOUT.size or len(fds) != 4:
+                raise ValueError("not a command")
+            magic, slot = BLANK_LAYOUT.unpack(message)
+            if magic != BLANK_MAGIC or slot >= options.max_slots:
+                raise ValueError("out of bounds")
+            fork_sandbox(slot, fds, cgroups, options)
         except (OSError, ValueError) as error:
             sys.stderr.write(f"squib fork server: command refused: {error}\n")
         finally:
@@ -127,44 +138,40 @@ def serve(options: Options) -> None:
                 os.close(fd)
 
 
-def spawn_sandbox(
-    spawn: Spawn, fds: list[int], control: socket.socket, cgroups: Cgroups | None, options: Options
-) -> None:
-    """Forks the sandbox; returns in the fork server as soon as it exists."""
-    procs: list[int] = []
-    if cgroups is not None:
-        cgroups.limit(
-            spawn.slot,
-            memory_bytes=spawn.memory_bytes,
-            processes=spawn.processes,
-            cpu_shares=spawn.cpu_shares,
-            cpu_quota_us=spawn.cpu_quota_us,
-        )
-        procs = cgroups.open_procs(spawn.slot)
+def fork_sandbox(slot: int, fds: list[int], cgroups: Cgroups | None, options: Options) -> None:
+    """Forks the sandbox of a slot; returns in the fork server as soon as it exists. `fds`: network namespace,
+    control socket, output pipe, telemetry pipe."""
     namespaces = confine.CLONE_NEWNS | confine.CLONE_NEWPID | confine.CLONE_NEWIPC | confine.CLONE_NEWUTS
-    try:
-        if confine.clone(namespaces) == 0:
-            run_init(spawn, fds, procs, options)
-    finally:
-        for fd in procs:
-            os.close(fd)
+    if confine.clone(namespaces) == 0:
+        run_init(slot, fds, cgroups, options)
 
 
-def run_init(spawn: Spawn, fds: list[int], procs: list[int], options: Options) -> NoReturn:
+def run_init(slot: int, fds: list[int], cgroups: Cgroups | None, options: Options) -> NoReturn:
     """Pid 1 of the sandbox, from its first instruction to its end."""
-    netns, control_fd, output, telemetry, environment = fds
+    netns, control_fd, output, telemetry = fds
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        build_sandbox(spawn, netns, procs)
+        bases = list(cgroups.bases.values()) if cgroups is not None else []
+        enter_sandbox(slot, netns, cgroups)
+        confine.close_all_but([control_fd, output, telemetry, *bases])
+        confine.prctl(confine.PR_SET_DUMPABLE, 0)
+        control = socket.socket(fileno=control_fd)
+        control.sendall(REPORT.pack(BLANK, 0))
+        message, passed, _, _ = socket.recv_fds(control, ASSIGN_LAYOUT.size + 1, 1)
+        if not message:
+            os._exit(0)
+        assign = Assign.decode(message)
+        (environment,) = passed
+        furnish(slot, assign, cgroups)
         confine.close_all_but([control_fd, output, telemetry, environment])
-        uid = 0 if options.single_user else options.uid_base + spawn.slot
+        uid = 0 if options.single_user else options.uid_base + slot
         if not options.single_user:
             kept = (confine.CAP_SETUID, confine.CAP_SETGID, confine.CAP_KILL, confine.CAP_SETPCAP)
             confine.drop_bounding_set(kept)
             confine.set_capabilities(kept)
-        confine.prctl(confine.PR_SET_DUMPABLE, 0)
-        control = socket.socket(fileno=control_fd)
-        Init(control, output, telemetry, environment, uid, spawn.memory_bytes, options).run()
+        Init(control, output, telemetry, environment, uid, assign.memory_bytes, options).run()
+    except ConnectionError:  # squib is gone
+        os._exit(0)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.write(2, f"squib sandbox: {type(error).__name__}: {error}\n".encode())
@@ -172,24 +179,38 @@ def run_init(spawn: Spawn, fds: list[int], procs: list[int], options: Options) -
         os._exit(1)
 
 
-def build_sandbox(spawn: Spawn, netns: int, procs: list[int]) -> None:
-    """Joins the network namespace and the cgroups, and makes the file system of one environment."""
-    for fd in procs:
-        os.write(fd, b"0")
+def enter_sandbox(slot: int, netns: int, cgroups: Cgroups | None) -> None:
+    """What does not depend on whose sandbox it will be."""
+    if cgroups is not None:
+        for fd in cgroups.open_procs(slot):
+            os.write(fd, b"0")
+            os.close(fd)
     confine.setns(netns, confine.CLONE_NEWNET)
-    tmp_device = f"{STAGE}/slots/{spawn.slot}"
+    tmp_device = f"{STAGE}/slots/{slot}"
     if os.path.exists(tmp_device):
         confine.mount(tmp_device, "/tmp", "ext4", TMP_FLAGS)
-    else:
-        confine.mount("tmpfs", "/tmp", "tmpfs", TMP_FLAGS, f"size={spawn.tmp_bytes},mode=1777,nr_inodes=100k")
-    code = os.open(f"{STAGE}/code/{spawn.code.hex()}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    confine.mount("proc", "/proc", "proc", TMP_FLAGS | confine.MS_NOEXEC)
+    name = b"sandbox"
+    ctypes.CDLL(None).sethostname(name, len(name))
+
+
+def furnish(slot: int, assign: Assign, cgroups: Cgroups | None) -> None:
+    """Sets the limits and shows the code; everything else of the stage goes."""
+    if cgroups is not None:
+        cgroups.limit(
+            slot,
+            memory_bytes=assign.memory_bytes,
+            processes=assign.processes,
+            cpu_shares=assign.cpu_shares,
+            cpu_quota_us=assign.cpu_quota_us,
+        )
+    if not os.path.exists(f"{STAGE}/slots/{slot}"):
+        size = f"size={assign.tmp_bytes},mode=1777,nr_inodes=100k"
+        confine.mount("tmpfs", "/tmp", "tmpfs", TMP_FLAGS, size)
+    code = os.open(f"{STAGE}/code/{assign.code.hex()}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     confine.bind_read_only(f"/proc/self/fd/{code}", TASK_ROOT)
     os.close(code)
     confine.umount(STAGE, confine.MNT_DETACH)
-    flags = confine.MS_NOSUID | confine.MS_NODEV | confine.MS_NOEXEC
-    confine.mount("proc", "/proc", "proc", flags)
-    name = b"sandbox"
-    ctypes.CDLL(None).sethostname(name, len(name))
 
 
 class Init:

@@ -21,6 +21,9 @@ from squib.environment.launcher import MAX_COMMAND_BYTES, LauncherOptions
 from squib.environment.runtimes import Runtime, RuntimeKind
 from squib.environment.slots import DEFAULT_TMP_MIB
 from squib.environment.zygote import (
+    BLANK,
+    BLANK_LAYOUT,
+    BLANK_MAGIC,
     ENDED,
     FREEZE,
     KILL,
@@ -29,7 +32,7 @@ from squib.environment.zygote import (
     RESTART,
     STARTED,
     THAW,
-    Spawn,
+    Assign,
 )
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
@@ -42,10 +45,13 @@ PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cac
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxDriverOptions:
     """`cpu_quota`: a function gets its share of a core and no more, as on Lambda; else a weight.
-    `start_timeout_s`: for a slot, a fork server and a sandbox together."""
+    `start_timeout_s`: for a slot, a fork server and a sandbox together. `blanks`: sandboxes kept ready for
+    each runtime in use; `refill_after_s`: they are replaced when the start that took one is over."""
 
     cpu_quota: bool = False
     start_timeout_s: float = 30.0
+    blanks: int = 4
+    refill_after_s: float = 0.03
 
 
 def start_launcher(options: LauncherOptions) -> int:
@@ -90,6 +96,8 @@ class ZygoteDriver:
         self._slot_waiters: deque[asyncio.Future[ReadySlot]] = deque()
         self._tmp_waiters: dict[int, asyncio.Future[None]] = {}
         self._zygotes: dict[str, asyncio.Future[Zygote]] = {}
+        self._blanks: dict[str, deque[ZygoteSandbox]] = {}
+        self._making_blanks: dict[str, int] = {}
         self._starting = asyncio.Semaphore(MAX_STARTING)
         self._sandboxes: set[ZygoteSandbox] = set()
         self._started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
@@ -154,6 +162,8 @@ class ZygoteDriver:
                 waiter.set_result(slot)
                 return
         self._ready.append(slot)
+        for runtime in self._blanks:
+            self._refill(runtime)
 
     def _lose(self, reason: str) -> None:
         if self._lost:
@@ -174,8 +184,10 @@ class ZygoteDriver:
     # --- fork servers
 
     async def prepare(self, runtime: str) -> None:
-        """Starts the fork server of a runtime. Raises RuntimeUnavailable."""
+        """Starts the fork server of a runtime and a few blank sandboxes. Raises RuntimeUnavailable."""
         await self._zygote(runtime)
+        self._blanks.setdefault(runtime, deque())
+        self._refill(runtime)
 
     async def _zygote(self, runtime: str) -> "Zygote":
         if runtime not in self._runtimes:
@@ -203,31 +215,74 @@ class ZygoteDriver:
 
     # --- sandboxes
 
+    def _refill(self, runtime: str) -> None:
+        """Starts blank sandboxes up to the number wanted, as far as slots are at hand."""
+        future = self._zygotes.get(runtime)
+        if future is None or not future.done() or future.exception() is not None or self._lost:
+            return
+        blanks = self._blanks[runtime]
+        while len(blanks) + self._making_blanks.get(runtime, 0) < self._options.blanks and self._ready:
+            slot = self._ready.popleft()
+            self._command(op="took")
+            sandbox = ZygoteSandbox(self, runtime, slot)
+            self._sandboxes.add(sandbox)
+            self._making_blanks[runtime] = self._making_blanks.get(runtime, 0) + 1
+            try:
+                sandbox.spawn(future.result())
+            except OSError:
+                self._making_blanks[runtime] -= 1
+                sandbox.give_up()
+                return
+
+    def blank_ready(self, sandbox: "ZygoteSandbox") -> None:
+        """A sandbox made ahead of need waits for its assignment."""
+        self._making_blanks[sandbox.runtime] -= 1
+        self._blanks[sandbox.runtime].append(sandbox)
+
+    def blank_lost(self, sandbox: "ZygoteSandbox") -> None:
+        """A sandbox ended before it was anybody's."""
+        blanks = self._blanks.get(sandbox.runtime, deque())
+        if sandbox in blanks:
+            blanks.remove(sandbox)
+        else:
+            self._making_blanks[sandbox.runtime] -= 1
+        sandbox.give_up()
+
     async def create(self, spec: SandboxSpec, wiring: Wiring) -> "ZygoteSandbox":
         """See driver.SandboxDriver."""
         try:
             async with asyncio.timeout(self._options.start_timeout_s), self._starting:
                 zygote = await self._zygote(spec.runtime)
-                slot = await self._take_slot()
+                blanks = self._blanks.setdefault(spec.runtime, deque())
+                if blanks and spec.ephemeral_mib == DEFAULT_TMP_MIB:
+                    sandbox = blanks.popleft()
+                else:
+                    sandbox = await self._fresh(spec, zygote)
                 try:
-                    if spec.ephemeral_mib != DEFAULT_TMP_MIB:
-                        await self._resize_tmp(slot.number, spec.ephemeral_mib)
-                    sandbox = ZygoteSandbox(self, slot, spec, wiring)
-                    self._sandboxes.add(sandbox)
-                except BaseException:
-                    slot.close()
-                    self._command(op="recycle", slot=slot.number)
-                    raise
-                try:
-                    await sandbox.start(zygote, self._runtimes[spec.runtime])
+                    await sandbox.assign(spec, wiring, self._runtimes[spec.runtime])
                 except BaseException:
                     await sandbox.destroy()
                     raise
+                self._loop.call_later(self._options.refill_after_s, self._refill, spec.runtime)
                 return sandbox
         except TimeoutError as error:
             raise PlatformError("no sandbox could be started in time") from error
         except OSError as error:
             raise PlatformError(f"no sandbox could be started: {error}") from error
+
+    async def _fresh(self, spec: SandboxSpec, zygote: "Zygote") -> "ZygoteSandbox":
+        slot = await self._take_slot()
+        sandbox = ZygoteSandbox(self, spec.runtime, slot)
+        self._sandboxes.add(sandbox)
+        try:
+            if spec.ephemeral_mib != DEFAULT_TMP_MIB:
+                await self._resize_tmp(slot.number, spec.ephemeral_mib)
+            sandbox.waiting = True
+            sandbox.spawn(zygote)
+        except BaseException:
+            sandbox.give_up()
+            raise
+        return sandbox
 
     async def _take_slot(self) -> ReadySlot:
         if self._ready:
@@ -311,20 +366,9 @@ class Zygote:
             self._driver.zygote_ended(self)
             self.close()
 
-    async def send(self, command: bytes, fds: list[int]) -> None:
-        """Sends one command with descriptors, waiting while the fork server is behind."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                socket.send_fds(self._commands, [command], fds)
-                return
-            except BlockingIOError:
-                writable = asyncio.Event()
-                loop.add_writer(self._commands.fileno(), writable.set)
-                try:
-                    await writable.wait()
-                finally:
-                    loop.remove_writer(self._commands.fileno())
+    def send(self, command: bytes, fds: list[int]) -> None:
+        """Sends one command with descriptors. Raises BlockingIOError when hundreds are waiting already."""
+        socket.send_fds(self._commands, [command], fds)
 
     def close(self) -> None:
         """Ends the fork server; idempotent."""
@@ -344,10 +388,13 @@ def program_of(runtime: Runtime, memory_mib: int) -> list[str] | None:
 
 
 class ZygoteSandbox:
-    """Implements driver.Sandbox."""
+    """Implements driver.Sandbox. Blank first, then assigned."""
 
-    def __init__(self, driver: ZygoteDriver, slot: ReadySlot, spec: SandboxSpec, wiring: Wiring) -> None:
-        self._driver, self._slot, self._spec, self._wiring = driver, slot, spec, wiring
+    def __init__(self, driver: ZygoteDriver, runtime: str, slot: ReadySlot) -> None:
+        self._driver, self.runtime, self._slot = driver, runtime, slot
+        self.waiting = False
+        """Somebody waits for it already: it does not go among the blanks."""
+        self._wiring: Wiring | None = None
         self._loop = asyncio.get_running_loop()
         self._control, self._init_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
@@ -369,9 +416,18 @@ class ZygoteSandbox:
         self._cache_bytes = 0
         self._kills_seen = 0
 
-    async def start(self, zygote: Zygote, runtime: Runtime) -> None:
-        """Spawns it and begins to serve its sockets."""
-        spec = self._spec
+    def spawn(self, zygote: Zygote) -> None:
+        """Has it forked. Raises OSError."""
+        fds = [self._slot.netns, self._init_control.fileno(), self._init_output, self._init_telemetry]
+        try:
+            zygote.send(BLANK_LAYOUT.pack(BLANK_MAGIC, self._slot.number), fds)
+        finally:
+            self._close_init_ends()
+        self._loop.add_reader(self._control.fileno(), self._read_control)
+
+    async def assign(self, spec: SandboxSpec, wiring: Wiring, runtime: Runtime) -> None:
+        """Starts the runtime and begins to serve the sandbox's sockets. Raises OSError, PlatformError."""
+        self._wiring = wiring
         document = json.dumps(
             {
                 "variables": dict(spec.variables),
@@ -382,43 +438,31 @@ class ZygoteSandbox:
         environment = os.memfd_create("environment", os.MFD_CLOEXEC)
         try:
             os.write(environment, document)
-            fds = [
-                self._slot.netns,
-                self._init_control.fileno(),
-                self._init_output,
-                self._init_telemetry,
-                environment,
-            ]
-            await zygote.send(self._command().encode(), fds)
+            socket.send_fds(self._control, [self._assignment(spec).encode()], [environment])
         finally:
             os.close(environment)
-            self._close_init_ends()
         if self._driver.cgroups is not None:
             self._peak_fd = self._driver.cgroups.open_peak(self._slot.number)
-        self._loop.add_reader(self._control.fileno(), self._read_control)
         self._loop.add_reader(self._output, self._read, self._output, LogSource.OUTPUT)
         self._loop.add_reader(self._telemetry, self._read, self._telemetry, LogSource.TELEMETRY)
         for listener, factory in (
-            (self._slot.runtime_api, self._wiring.runtime_api),
-            (self._slot.endpoint, self._wiring.endpoint),
+            (self._slot.runtime_api, wiring.runtime_api),
+            (self._slot.endpoint, wiring.endpoint),
         ):
             self._servers.append(await self._loop.create_server(factory, sock=listener))
         await self._start_waiter
 
-    def _command(self) -> Spawn:
-        spec = self._spec
+    def _assignment(self, spec: SandboxSpec) -> Assign:
         memory_bytes = spec.memory_mib << 20
         tmp_bytes = spec.ephemeral_mib << 20
         if self._driver.tmp_counts_as_memory():
             memory_bytes += tmp_bytes
         share = spec.memory_mib / MIB_PER_VCPU
-        quota = self._driver.cpu_quota
-        return Spawn(
-            slot=self._slot.number,
+        return Assign(
             memory_bytes=memory_bytes,
             processes=PROCESSES_AND_THREADS,
             cpu_shares=max(2, round(share * 1024)),
-            cpu_quota_us=max(1000, round(share * 100_000)) if quota else 0,
+            cpu_quota_us=max(1000, round(share * 100_000)) if self._driver.cpu_quota else 0,
             tmp_bytes=tmp_bytes,
             code=bytes.fromhex(spec.code),
         )
@@ -438,9 +482,9 @@ class ZygoteSandbox:
             data = os.read(fd, READ_BYTES)
         except BlockingIOError:
             return
-        if data:
+        if data and self._wiring is not None:
             self._wiring.on_log(source, data)
-        else:
+        elif not data:
             self._loop.remove_reader(fd)
 
     def drain_logs(self) -> None:
@@ -451,7 +495,7 @@ class ZygoteSandbox:
                     data = os.read(fd, READ_BYTES)
                 except BlockingIOError:
                     break
-                if data:
+                if data and self._wiring is not None:
                     self._wiring.on_log(source, data)
                 if len(data) < READ_BYTES:
                     break
@@ -466,19 +510,25 @@ class ZygoteSandbox:
                 message = b""
             if not message:
                 self._loop.remove_reader(self._control.fileno())
-                lost = EndCause.OUT_OF_MEMORY if self._ran_out_of_memory() else EndCause.LOST
-                if not self._start_waiter.done():
-                    self.drain_logs()
-                    self._start_waiter.set_exception(PlatformError("the sandbox ended while it was set up"))
-                    return
-                if self._running:
-                    self._end(End(cause=lost))
+                self._init_ended()
                 return
             letter, number = REPORT.unpack(message)
-            if letter == STARTED:
+            if letter == BLANK:
+                if not self.waiting:
+                    self._driver.blank_ready(self)
+            elif letter == STARTED:
                 self._note_start(number)
             elif letter == ENDED:
                 self._end(self._why(number))
+
+    def _init_ended(self) -> None:
+        if self._wiring is None and not self.waiting:
+            self._driver.blank_lost(self)
+        elif not self._start_waiter.done():
+            self._start_waiter.set_exception(PlatformError("the sandbox ended while it was set up"))
+        elif self._running:
+            out_of_memory = self._ran_out_of_memory()
+            self._end(End(cause=EndCause.OUT_OF_MEMORY if out_of_memory else EndCause.LOST))
 
     def _note_start(self, resident_bytes: int) -> None:
         self._running = True
@@ -510,7 +560,8 @@ class ZygoteSandbox:
         self._running = False
         if self._end_waiter is not None and not self._end_waiter.done():
             self._end_waiter.set_result(None)
-        self._wiring.on_end(end)
+        if self._wiring is not None:
+            self._wiring.on_end(end)
 
     # --- control
 
@@ -580,6 +631,10 @@ class ZygoteSandbox:
 
     async def destroy(self) -> None:
         """See driver.Sandbox."""
+        self.give_up()
+
+    def give_up(self) -> None:
+        """`destroy`, at once."""
         if self._destroyed:
             return
         self.thaw()
