@@ -321,7 +321,8 @@ def test_installed_clients_import_from_byte_code_that_names_the_inside() -> None
     if not ready:
         pytest.skip("no Python runtime is installed: squib runtimes install --all")
     code = (
-        "import sys, marshal; sys.path.insert(0, sys.argv[1]); import runtime_client, awslambdaric.bootstrap as b;"
+        "import sys, marshal; sys.path.insert(0, sys.argv[1]);"
+        "import runtime_client, awslambdaric.bootstrap as b;"
         "print(marshal.loads(open(b.__cached__, 'rb').read()[16:]).co_filename)"
     )
     for one in ready:
@@ -340,3 +341,8 @@ def test_interpreter_version_text() -> None:
     )
     assert one.version_text == "20.1.2"
     assert one.is_system
+
+
+def test_node_is_told_its_memory() -> None:
+    assert runtimes.node_options(128) == ("--max-semi-space-size=6", "--max-old-space-size=116")
+    assert runtimes.node_options(10240) == ("--max-semi-space-size=512", "--max-old-space-size=9216")
