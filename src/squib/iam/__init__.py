@@ -1,0 +1,1 @@
+"""Who may: authentication and authorization as pure decisions."""
