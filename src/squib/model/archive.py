@@ -36,6 +36,8 @@ UNREADABLE: Final = (
     OSError,
 )
 """What zipfile raises for a stream that is no zip or a damaged one."""
+_ENCRYPTED: Final = 0x1
+_UTF8: Final = 0x800
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -169,7 +171,7 @@ def _check_entry_count(content: bytes) -> None:
 def _path(entry: zipfile.ZipInfo) -> bytes:
     """The entry's path as the bytes that the archive holds; empty for the root itself."""
     try:
-        raw = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
+        raw = entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")
     except UnicodeEncodeError:
         raise InvalidArchive() from None
     if b"\0" in raw or b"\\" in raw or raw.startswith(b"/") or _DRIVE.match(raw):
