@@ -115,9 +115,7 @@ class _Plan:
     unzipped_bytes: int = 0
 
     def add(self, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
-        if (
-            entry.flag_bits & 0x1 or entry.compress_type not in _METHODS
-        ):  # encrypted, or not a zip of our time
+        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS or entry.header_offset < 0:
             raise InvalidArchive()
         path = _path(entry)
         kind = stat.S_IFMT(entry.external_attr >> 16)

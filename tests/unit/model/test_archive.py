@@ -73,7 +73,7 @@ def with_byte(content: bytes, signature: bytes, offset: int, value: bytes) -> by
 
 def declaring(size_bytes: int, count: int = 1) -> bytes:
     """An archive whose directory declares `count` files of `size_bytes` each, holding almost nothing."""
-    content = archive(lambda made: [made.writestr(f"f{i}", b"x") for i in range(count)])
+    content = named(*(f"f{i}" for i in range(count)))
     at = 0
     while (at := content.find(b"PK\x01\x02", at)) >= 0:
         content = content[: at + 24] + struct.pack("<I", size_bytes) + content[at + 28 :]

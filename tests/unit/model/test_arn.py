@@ -58,11 +58,11 @@ def test_names_that_the_model_refuses_never_reach_a_function(case: dict[str, Any
     model = ServiceModels().get("lambda")
     shape = model.input_shape(case["operation"])
     assert shape is not None
-    given = {"FunctionName": case["function_name"]}
+    given: dict[str, Any] = {"FunctionName": case["function_name"]}
     if case["qualifier"] is not None:
         given["Qualifier"] = case["qualifier"]
     if case["operation"] == "CreateFunction":
-        given |= {"Role": f"arn:aws:iam::{ACCOUNT}:role/r", "Code": {}}  # type: ignore[dict-item]  # a structure
+        given |= {"Role": f"arn:aws:iam::{ACCOUNT}:role/r", "Code": {}}
     assert validate.message(validate.violations(model, shape, given)) == case["error"]["message"]
 
 
