@@ -45,7 +45,7 @@ check: setup $(VENV)/.dev ## format, lint, types, import contracts, unit tests
 	@echo "== format"; $(BIN)/ruff format --check -q
 	@echo "== lint"; $(BIN)/ruff check -q
 	@echo "== types"; $(BIN)/mypy --no-error-summary
-	@echo "== import contracts"; $(BIN)/lint-imports --no-timing
+	@echo "== import contracts"; $(BIN)/lint-imports --no-logo
 	@echo "== unit tests"; $(BIN)/python -m pytest -q -n 2 tests/unit tests/house
 
 .PHONY: test
