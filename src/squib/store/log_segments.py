@@ -18,10 +18,8 @@ class Segments:
     """The segment files under one directory."""
 
     def __init__(self, root: Path, *, segment_bytes: int) -> None:
-        """Makes the directories. `segment_bytes`: size from which a stream goes on in a new file."""
+        """Makes the directory. `segment_bytes`: size from which a stream goes on in a new file."""
         make_private_directory(root)
-        for low_byte in range(256):
-            (root / f"{low_byte:02x}").mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
         self._root = str(root)
         self._segment_bytes = segment_bytes
 
@@ -130,7 +128,12 @@ class Segments:
 
     @staticmethod
     def _write(path: str, content: bytes, size_before: int) -> None:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            fd = os.open(path, flags, PRIVATE_FILE_MODE)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), PRIVATE_DIRECTORY_MODE, exist_ok=True)
+            fd = os.open(path, flags, PRIVATE_FILE_MODE)
         try:
             rest = memoryview(content)
             while rest:

@@ -17,7 +17,7 @@ MAX_JOBS_PER_COMMIT: Final = 256  # squib's choice: bounds how long the first of
 
 
 class WriteFailed(PlatformError):
-    """The database refused a transaction (disk full, I/O error). Nothing of it was written."""
+    """The database refused a write (disk full, I/O error). Nothing of that transaction stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,7 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute(QUERIES["rollback"])
             for job in jobs:
-                failure = WriteFailed(f"the database refused a transaction: {error}")
-                failure.__cause__ = error
-                job.future.set_exception(failure)
+                job.future.set_exception(_failure(error))
             return
         for job, _, failed in outcomes:
             if failed is None:
@@ -113,6 +111,12 @@ class Writer:
                 raise sqlite3.OperationalError(str(error)) from error
             self._connection.execute(QUERIES["rollback_savepoint"])
             self._connection.execute(QUERIES["release_savepoint"])
-            return None, error
+            return None, _failure(error) if isinstance(error, sqlite3.Error) else error
         self._connection.execute(QUERIES["release_savepoint"])
         return result, None
+
+
+def _failure(error: sqlite3.Error) -> WriteFailed:
+    failure = WriteFailed(f"the database refused a write: {error}")
+    failure.__cause__ = error
+    return failure

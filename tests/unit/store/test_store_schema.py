@@ -1,0 +1,104 @@
+"""Migrations, named queries, and rows written by another squib."""
+
+import os
+import re
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from squib.store import rows
+from squib.store.data_dir import DataDirBusy, DataDirLock
+from squib.store.migrate import SchemaTooNew, migrate, schema_version
+from squib.store.queries import MIGRATIONS, QUERIES, Migration, parse
+
+
+@pytest.fixture
+def connection() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None)
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    assert [migration.version for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
+
+
+def test_an_empty_database_reaches_the_newest_schema_and_stays(connection: sqlite3.Connection) -> None:
+    assert migrate(connection) == len(MIGRATIONS)
+    assert migrate(connection) == schema_version(connection) == len(MIGRATIONS)
+
+
+def test_each_released_schema_can_be_brought_forward(connection: sqlite3.Connection) -> None:
+    for count in range(1, len(MIGRATIONS) + 1):
+        assert migrate(connection, MIGRATIONS[:count]) == count
+
+
+def test_a_newer_schema_is_refused(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(SchemaTooNew, match="schema version 99"):
+        migrate(connection)
+
+
+def test_a_failing_step_leaves_the_schema_before_it(connection: sqlite3.Connection) -> None:
+    bad = Migration(len(MIGRATIONS) + 1, "bad.sql", "CREATE TABLE half (x);\nCREATE TABLE half (x);\n")
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, [*MIGRATIONS, bad])
+    assert schema_version(connection) == len(MIGRATIONS)
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+
+
+def test_every_query_is_valid_on_the_newest_schema(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    checked = 0
+    for sql in QUERIES.values():
+        if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
+            names = dict.fromkeys(_parameter_names(sql))
+            connection.execute(f"EXPLAIN {sql}", names)
+            checked += 1
+    assert checked > 15
+
+
+def _parameter_names(sql: str) -> list[str]:
+    return re.findall(r":(\w+)", sql)
+
+
+def test_queries_are_parsed_by_their_names() -> None:
+    assert parse("-- name: a\nSELECT 1;\n\n-- name: b\nSELECT\n2;\n") == {"a": "SELECT 1;", "b": "SELECT\n2;"}
+
+
+FUNCTION = {
+    "declared": {
+        "key": {"account_id": "000000000000", "region": "eu-west-1", "name": "f", "shard": 3},
+        "created_at_ms": 1,
+        "modified_at_ms": 2,
+        "revision_id": "r",
+        "runtime": "python3.11",
+        "handler": "m.h",
+        "role_arn": "arn:aws:iam::000000000000:role/r",
+        "code": {"digest": "0" * 64, "size_bytes": 3, "signed_by": "someone"},
+        "logging": {"log_group": "/aws/lambda/f"},
+        "state": "Active",
+        "durable": {"from": "a later squib"},
+    },
+    "shadow": [1, 2],
+}
+
+
+def test_fields_of_a_later_squib_are_passed_over() -> None:
+    record = rows.function_from((msgspec.json.encode(FUNCTION).decode(),))
+    assert record.key.region == "eu-west-1"
+    assert record.active is None
+
+
+@pytest.mark.parametrize("document", ["", "{}", "[]", '{"declared": {}}'])
+def test_a_document_that_makes_no_sense_names_its_kind(document: str) -> None:
+    with pytest.raises(rows.UnreadableRow, match="holds a function that"):
+        rows.function_from((document,))
+
+
+def test_the_data_directory_has_one_owner(tmp_path: Path) -> None:
+    with DataDirLock(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+        with pytest.raises(DataDirBusy, match=rf"{tmp_path}/data is in use by process {os.getpid()}\."):
+            DataDirLock(tmp_path / "data")
+    DataDirLock(tmp_path / "data").close()
