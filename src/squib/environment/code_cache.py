@@ -86,7 +86,7 @@ class CodeCache:
             elif digest not in self._unpacking and not keep(digest):
                 self._ready.discard(digest)  # from here to the rename nothing else runs on the loop
                 trash = self._put_aside(name)
-                removed += name == digest
+                removed += len(name) == _DIGEST_DIGITS
                 await loop.run_in_executor(self._threads, self._discard, trash)
         return removed
 
