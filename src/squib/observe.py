@@ -11,16 +11,17 @@ ROOT_LOGGER = "squib"
 class TextFormatter(logging.Formatter):
     """`TIME LEVEL logger event key=value ...`, one line; a traceback follows on its own lines."""
 
-    converter = time.gmtime
-
     def __init__(self) -> None:
+        self.converter = time.gmtime
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
-    converter = time.gmtime
+    def __init__(self) -> None:
+        self.converter = time.gmtime
+        super().__init__()
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""

@@ -1,4 +1,4 @@
-"""How the process that parses requests stops being root: which account it becomes, and what it still reaches."""
+"""How the process that parses requests stops being root: what it becomes and what it still reaches."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def account_to_become(wanted: str | None) -> Account | None:
     except KeyError:
         if wanted is not None:
             raise AccountUnknown(
-                f"there is no account {wanted!r}: make it with `useradd --system {wanted}`, or leave --user out"
+                f"there is no account {wanted!r}: make it (`useradd --system {wanted}`) or leave --user out"
             ) from None
         return Account(DYNAMIC_UID, DYNAMIC_UID, "an unprivileged account")
     return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)

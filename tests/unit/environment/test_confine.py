@@ -1,0 +1,87 @@
+"""The seccomp filter, run by a small interpreter of its own language: what it lets through and what not."""
+
+import errno
+import os
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squib.environment import confine
+
+ALLOW, ERRNO, KILL = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
+ARCH, COLUMN, CLONE, SOCKET = confine._ARCHITECTURE[os.uname().machine]
+
+
+def verdict(number: int, *arguments: int, arch: int = ARCH) -> int:
+    """What the kernel would answer."""
+    data = struct.pack("=iIQ6Q", number, arch, 0, *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
+    program = [struct.unpack_from("HBBI", confine.seccomp_program(), at) for at in range(0, _size(), 8)]
+    accumulator, counter = 0, 0
+    while True:
+        code, true, false, value = program[counter]
+        counter += 1
+        if code == 0x20:
+            accumulator = struct.unpack_from("=I", data, value)[0]
+        elif code == 0x15:
+            counter += true if accumulator == value else false
+        elif code == 0x35:
+            counter += true if accumulator >= value else false
+        elif code == 0x45:
+            counter += true if accumulator & value else false
+        else:
+            assert code == 0x06
+            return int(value)
+
+
+def _size() -> int:
+    return len(confine.seccomp_program())
+
+
+@pytest.mark.parametrize("name", sorted(confine._DENIED))
+def test_denied_call_gets_eperm(name: str) -> None:
+    number = confine._DENIED[name][COLUMN]
+    if number is None:
+        pytest.skip("no such call here")
+    assert verdict(number) == ERRNO | errno.EPERM
+
+
+def test_foreign_architecture_is_killed() -> None:
+    assert verdict(0, arch=0x4000_0003) == KILL
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="x32 exists on x86_64 only")
+def test_x32_calls_do_not_exist() -> None:
+    assert verdict(0x4000_0000 | 101) == ERRNO | errno.ENOSYS
+
+
+def test_clone3_does_not_exist() -> None:
+    assert verdict(435) == ERRNO | errno.ENOSYS
+
+
+@pytest.mark.parametrize(
+    "flag", [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000]
+)
+def test_clone_into_a_namespace_is_refused(flag: int) -> None:
+    assert verdict(CLONE, flag | 17) == ERRNO | errno.EPERM
+
+
+def test_plain_clone_is_allowed() -> None:
+    threads = 0x3D0F00
+    assert verdict(CLONE, threads) == ALLOW
+    assert verdict(CLONE, 17) == ALLOW
+
+
+@given(st.integers(0, 60))
+def test_only_common_socket_families_exist(family: int) -> None:
+    expected = ALLOW if family in (1, 2, 10, 16) else ERRNO | errno.EAFNOSUPPORT
+    assert verdict(SOCKET, family, 1) == expected
+
+
+@given(st.integers(0, 600))
+def test_everything_else_is_allowed(number: int) -> None:
+    denied = {numbers[COLUMN] for numbers in confine._DENIED.values()}
+    if number in denied or number in (435, CLONE, SOCKET):
+        return
+    assert verdict(number) == ALLOW
