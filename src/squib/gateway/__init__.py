@@ -1,0 +1,1 @@
+"""AWS APIs on the wire: protocols, authentication and authorization of a call, squib's own pages."""

@@ -1,0 +1,50 @@
+"""Service models, read from botocore's data files when a service is first asked for.
+
+botocore itself is not imported: its loader and model classes hold ten times the memory of ours.
+"""
+
+import gzip
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from squib.gateway.wire.service_model import ServiceModel
+from squib.model.errors import PlatformError
+
+SERVICES: Final = ("lambda", "logs", "sts", "iam")
+"""The services whose wire is spoken, by the name in credential scopes. Which operations are built is another
+matter."""
+
+_FILE: Final = "service-2.json.gz"
+
+
+class ServiceModels:
+    """The models of `SERVICES`, each read once."""
+
+    def __init__(self, data: Path | None = None) -> None:
+        """`data` is botocore's data folder; found by itself when None."""
+        self._data = data
+        self._models: dict[str, ServiceModel] = {}
+
+    def get(self, service: str) -> ServiceModel:
+        """The model of a service. The first call for each reads a file (about 5 ms). Raises PlatformError."""
+        model = self._models.get(service)
+        if model is None:
+            model = self._models[service] = ServiceModel(service, read_model_file(service, self._data))
+        return model
+
+
+def read_model_file(service: str, data: Path | None = None) -> bytes:
+    """The JSON of the newest model of a service. Raises PlatformError when there is none."""
+    folder = (data or _botocore_data()) / service
+    files = sorted(folder.glob(f"*/{_FILE}"))
+    if not files:
+        raise PlatformError(f"no model of {service} in {folder}")
+    return gzip.decompress(files[-1].read_bytes())
+
+
+def _botocore_data() -> Path:
+    spec = find_spec("botocore")
+    if spec is None or spec.origin is None:
+        raise PlatformError("botocore is not installed")
+    return Path(spec.origin).parent / "data"

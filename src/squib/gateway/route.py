@@ -1,0 +1,125 @@
+"""Which service and operation a request means. Holds no rule of any service."""
+
+from typing import Final
+
+from squib.gateway.models import SERVICES, ServiceModels
+from squib.gateway.wire import invoke, json_rpc, query
+from squib.iam import sigv4
+from squib.model.errors import (
+    ApiError,
+    RequestEntityTooLarge,
+    RequestTooLarge,
+    UnknownOperation,
+    UnknownService,
+)
+from squib.model.limits import MAX_CREATE_REQUEST_BYTES, MAX_SYNC_PAYLOAD_BYTES
+from squib.model.operation import RawRequest, RoutedCall
+
+PROTOCOLS: Final = {"lambda": "rest-json", "logs": "json", "sts": "query", "iam": "query"}
+
+_TARGETS: Final = {"Logs_20140328": "logs"}
+_FORM_VERSIONS: Final = {"2011-06-15": "sts", "2010-05-08": "iam"}
+_MAX_FORM_BYTES: Final = 1024 * 1024  # our own choice: IAM's longest parameter has 131,072 characters
+_INVOKE_OPERATIONS: Final = ("Invoke", "InvokeAsync", "InvokeWithResponseStream")
+
+
+def service_of(request: RawRequest) -> str | None:
+    """The service a request means: the one it is signed for, else the one it is shaped for."""
+    if invoke.function_label(request.method, request.path) is not None:
+        return "lambda"
+    signed_for = sigv4.scope_service(request.headers, request.query)
+    if signed_for in SERVICES:
+        return signed_for
+    target = request.headers.get("x-amz-target")
+    if target is not None:
+        return _TARGETS.get(target.partition(".")[0])
+    if request.path == "/":
+        try:
+            return _FORM_VERSIONS.get(_form(request).get("Version", ""))
+        except ApiError:
+            return None
+    return "lambda" if request.path[:3] == "/20" else None
+
+
+def protocol_of(request: RawRequest, service: str | None) -> str:
+    """The protocol to answer in, also for a request whose service is unknown."""
+    if service is not None:
+        return PROTOCOLS[service]
+    if "x-amz-target" in request.headers:
+        return "json"
+    return "query" if request.path == "/" and query.is_form(request.headers) else "rest-json"
+
+
+def route(request: RawRequest, service: str | None, models: ServiceModels) -> RoutedCall:
+    """The operation of a request to `service`, its body within limits.
+
+    Raises UnknownService, UnknownOperation, RequestTooLarge or RequestEntityTooLarge.
+    """
+    labels: dict[str, str] = {}
+    if service is None:
+        signed_for = sigv4.scope_service(request.headers, request.query)
+        named = f"'{signed_for}'" if signed_for is not None else f"{request.method} {request.path}"
+        raise UnknownService(named, ", ".join(SERVICES))
+    if service == "lambda":
+        operation, labels = _lambda_operation(request, models)
+    elif PROTOCOLS[service] == "json":
+        operation = _json_operation(request, service, models)
+    else:
+        operation = _query_operation(request, service, models)
+    _check_size(request, operation)
+    return RoutedCall(request=request, service=service, operation=operation, path_labels=labels)
+
+
+def _lambda_operation(request: RawRequest, models: ServiceModels) -> tuple[str, dict[str, str]]:
+    label = invoke.function_label(request.method, request.path)
+    if label is not None:
+        return "Invoke", {"FunctionName": label}
+    found = models.get("lambda").routes.find(request.method, request.path, request.query)
+    if found is None:
+        raise UnknownOperation()
+    return found
+
+
+def _json_operation(request: RawRequest, service: str, models: ServiceModels) -> str:
+    operation = json_rpc.operation_of(models.get(service), request.headers.get("x-amz-target", ""))
+    if operation is None:
+        raise UnknownOperation()
+    return operation
+
+
+def _query_operation(request: RawRequest, service: str, models: ServiceModels) -> str:
+    given = _form(request)
+    action = given.get("Action")
+    if action is None:
+        raise UnknownOperation("The request must contain the parameter Action.")
+    model = models.get(service)
+    version = given.get("Version", model.metadata.api_version)
+    if action not in model.operations or version != model.metadata.api_version:
+        raise UnknownOperation(f"Could not find operation {action} for version {version}")
+    return action
+
+
+def _form(request: RawRequest) -> dict[str, str]:
+    """The parameters of a query request. Read before the caller is known, so it must be small."""
+    if len(request.body) > _MAX_FORM_BYTES:
+        raise RequestEntityTooLarge(f"Request must be smaller than {_MAX_FORM_BYTES} bytes")
+    return query.parameters(request.headers, request.query, request.body)
+
+
+def _check_size(request: RawRequest, operation: str) -> None:
+    size_bytes = len(request.body)
+    if size_bytes <= MAX_SYNC_PAYLOAD_BYTES:
+        return
+    if operation in _INVOKE_OPERATIONS:
+        raise RequestTooLarge(
+            f"Request must be smaller than {MAX_SYNC_PAYLOAD_BYTES} bytes for the InvokeFunction operation"
+        )
+    if size_bytes > MAX_CREATE_REQUEST_BYTES:
+        raise too_large(operation)
+
+
+def too_large(operation: str) -> RequestEntityTooLarge:
+    """The refusal of a request over the limit of all operations."""
+    return RequestEntityTooLarge(
+        f"Request must be smaller than {MAX_CREATE_REQUEST_BYTES} bytes for the {operation} operation"
+    )

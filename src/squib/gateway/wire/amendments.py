@@ -1,0 +1,36 @@
+"""Where a service answers otherwise than its published model says: fields of shapes to replace, by service.
+
+Each row has its source. A row for a shape that a newer model no longer has is ignored.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from squib.model.limits import MAX_EPHEMERAL_MIB, MAX_MEMORY_MIB, MAX_TIMEOUT_S
+
+AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
+    "lambda": {
+        # The model's maxima are those of managed instances and durable functions, which squib does not have.
+        "Timeout": {"max": MAX_TIMEOUT_S},
+        "MemorySize": {"max": MAX_MEMORY_MIB},
+        "EphemeralStorageSize": {"max": MAX_EPHEMERAL_MIB},
+        # Recorded (CreateFunction, name of 65 letters): 140 is the limit of the ARN forms alone.
+        "FunctionName": {"plain_max": 64},
+        # Recorded: an unknown runtime is InvalidParameterValueException with a list of its own, which
+        # depends on what is served; the handlers check it.
+        "Runtime": {"enum": ()},
+        # Recorded: these two error texts do not say that a member must not be null.
+        "SubnetIds": {"null_members": True},
+        "SecurityGroupIds": {"null_members": True},
+        # Recorded: the same values in another order.
+        "EventSourcePosition": {"enum": ("LATEST", "AT_TIMESTAMP", "TRIM_HORIZON")},
+        "RecursiveLoop": {"enum": ("Terminate", "Allow")},
+        # Recorded: the same pattern without the outer parentheses.
+        "LayerVersionArn": {
+            "pattern": (
+                r"(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:"
+                r"layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)"
+            )
+        },
+    },
+}
