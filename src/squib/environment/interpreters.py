@@ -149,11 +149,11 @@ def _candidates(places: Places) -> Iterator[tuple[bool, Path]]:
     names = [f"python3.{minor}" for minor in PYTHON_MINORS] + ["node", "nodejs"]
     for is_explicit, entries in ((True, places.explicit), (False, places.folders)):
         for entry in _once(entries):
-            if entry.is_dir():
+            if os.path.isdir(entry):  # false, not an error, for a folder that we may not enter
                 for name in names:
-                    if (candidate := entry / name).is_file():
+                    if os.path.isfile(candidate := entry / name):
                         yield is_explicit, candidate
-            elif is_explicit and entry.is_file():
+            elif is_explicit and os.path.isfile(entry):
                 yield is_explicit, entry
 
 
@@ -230,7 +230,7 @@ def _prefix(path: Path, stated: Path) -> Path | None:
     prefix = Path(os.path.realpath(stated))
     if path.is_relative_to("/usr") and prefix.is_relative_to("/usr"):
         return Path("/usr")
-    is_broad = len(prefix.parts) <= 2 or Path.home().is_relative_to(prefix)
+    is_broad = len(prefix.parts) <= 2 or Path(os.path.expanduser("~")).is_relative_to(prefix)
     return None if is_broad or not path.is_relative_to(prefix) else prefix
 
 
