@@ -96,7 +96,7 @@ def _query(
     if model is not None:
         namespace = f' xmlns="{model.metadata.xml_namespace}"'
         shape = model.shapes.get(error.code)
-        if shape is not None:
+        if shape is not None and error.code not in _QUERY_NAMES:
             code = shape.error.code or code
             status = shape.error.http_status_code or status
     kind = "Sender" if status < 500 else "Receiver"

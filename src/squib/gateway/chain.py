@@ -1,0 +1,138 @@
+"""A request's stages in order: route, authenticate, find the handler, parse, authorize, handle, serialize.
+
+Each stage takes what the one before returned. The order is what callers see when several things are wrong.
+Errors are turned into answers in one place.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from squib.gateway.authenticate import Authenticator
+from squib.gateway.authorize import authorize
+from squib.gateway.models import ServiceModels
+from squib.gateway.route import PROTOCOLS, protocol_of, route, service_of
+from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, validate
+from squib.model.errors import ApiError, NotImplementedYet, ServiceException, ValidationException
+from squib.model.operation import (
+    AuthenticatedCall,
+    Handler,
+    HandlerTable,
+    OperationCall,
+    OperationResult,
+    RawRequest,
+    RoutedCall,
+)
+
+log: Final = logging.getLogger("squib.gateway")
+
+_LARGE_BYTES: Final = 1024 * 1024  # our own choice: hashing and decoding this much takes about a millisecond
+
+
+class Response(NamedTuple):
+    """An answer, whole."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Chain:
+    """Answers requests with `handlers`. Owned by one event loop."""
+
+    def __init__(self, handlers: HandlerTable, authenticator: Authenticator, models: ServiceModels) -> None:
+        self._handlers = handlers
+        self._authenticator = authenticator
+        self._models = models
+        self._not_built: Counter[str] = Counter()
+
+    @property
+    def not_built(self) -> Mapping[str, int]:
+        """How often each `service:Operation` that is not built was asked for."""
+        return self._not_built
+
+    async def answer(self, request: RawRequest) -> Response:
+        """The answer to a request. Never raises but when cancelled; as slow as the operation's handler."""
+        service = service_of(request)
+        try:
+            routed = route(request, service, self._models)
+            if len(request.body) <= _LARGE_BYTES:
+                authenticated = self._authenticator.authenticate(routed)
+                handler = self._handler(routed)
+                call = self._parse(authenticated)
+            else:
+                # Off the loop, where it would stand in the way of others. The dicts that caches are made of
+                # take writes from any thread, and a lost write costs no more than doing it again.
+                authenticated = await asyncio.to_thread(self._authenticator.authenticate, routed)
+                handler = self._handler(routed)
+                call = await asyncio.to_thread(self._parse, authenticated)
+            result = await handler(authorize(call))
+            response = self._serialize(routed, result)
+        except ApiError as error:
+            response = self._refuse(request, service, error)
+        except Exception:
+            log.exception("request_failed request_id=%s service=%s", request.request_id, service)
+            response = self._refuse(request, service, ServiceException())
+        response.headers.append(("x-amzn-RequestId", request.request_id))
+        return response
+
+    def _handler(self, call: RoutedCall) -> Handler:
+        handler = self._handlers.get((call.service, call.operation))
+        if handler is None:
+            self._not_built[f"{call.service}:{call.operation}"] += 1
+            raise NotImplementedYet(call.service, call.operation)
+        return handler
+
+    def _parse(self, call: AuthenticatedCall) -> OperationCall:
+        routed = call.routed
+        request = routed.request
+        if routed.operation == "Invoke":
+            name = routed.path_labels["FunctionName"]
+            short = invoke.parse(name, request.query, request.headers, request.body)
+            if short is not None:
+                return OperationCall(authenticated=call, input=short)
+        model = self._models.get(routed.service)
+        operation = routed.operation
+        match PROTOCOLS[routed.service]:
+            case "rest-json":
+                given = rest_json.parse(
+                    model,
+                    operation,
+                    labels=routed.path_labels,
+                    query=request.query,
+                    headers=request.headers,
+                    body=request.body,
+                )
+            case "json":
+                given = json_rpc.parse(model, operation, request.body)
+            case _:
+                parameters = query.parameters(request.headers, request.query, request.body)
+                given = query.parse(model, operation, parameters)
+        shape = model.input_shape(operation)
+        found = [] if shape is None else validate.violations(model, shape, given)
+        if found:
+            raise ValidationException(validate.message(found))
+        return OperationCall(authenticated=call, input=given)
+
+    def _serialize(self, call: RoutedCall, result: OperationResult) -> Response:
+        answer = invoke.serialize(result) if call.operation == "Invoke" else None
+        if answer is None:
+            model = self._models.get(call.service)
+            match PROTOCOLS[call.service]:
+                case "rest-json":
+                    answer = rest_json.serialize(model, call.operation, result.output, result.status)
+                case "json":
+                    answer = json_rpc.serialize(model, call.operation, result.output)
+                case _:
+                    answer = query.serialize(model, call.operation, result.output, call.request.request_id)
+        status, headers, body = answer
+        if result.headers:
+            headers.extend(result.headers.items())
+        return Response(status, headers, body)
+
+    def _refuse(self, request: RawRequest, service: str | None, error: ApiError) -> Response:
+        model = None if service is None else self._models.get(service)
+        protocol = protocol_of(request, service)
+        return Response(*error_shapes.render(protocol, model, error, request.request_id))
