@@ -1,0 +1,303 @@
+"""The composition root: what `squib serve` is made of, and the order in which it starts and stops.
+
+Starting as root: bind, start the launcher (which keeps its privileges), give them up, then open the store and
+the event loop. Nothing before the drop reads what a client wrote.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from squib.clock import SystemClock, SystemEntropy
+from squib.config import Settings
+from squib.control_plane import registry
+from squib.control_plane.lambda_.service import LambdaService
+from squib.control_plane.logs.service import LogsService
+from squib.control_plane.sts.service import StsService
+from squib.environment import privileges
+from squib.environment.code_cache import CodeCache
+from squib.environment.driver import SandboxDriver
+from squib.environment.drivers.plain import PlainDriver, PlainOptions
+from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver, start_launcher
+from squib.environment.launcher import LauncherOptions
+from squib.environment.pool import Pool, PoolOptions
+from squib.environment.rootfs import root_spec
+from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
+from squib.gateway.server import Gateway, GatewayOptions
+from squib.http.limits import HttpLimits
+from squib.http.server import HttpServer
+from squib.invoke.activation import Activation, ActivationOptions
+from squib.invoke.retirement import retire_replaced
+from squib.invoke.synchronous import InvokeService
+from squib.model.errors import PlatformError
+from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
+from squib.model.runtime import SUPPORTED
+from squib.observe import set_up_logging
+from squib.store import endpoint
+from squib.store.credentials import RootCredentials, StoredKey
+from squib.store.data_dir import DataDirLock
+from squib.store.keyring import KeyRing
+from squib.store.sqlite import SqliteStore, StoreOptions, open_store
+
+log = logging.getLogger("squib.app")
+
+SPARE_SLOTS = 64  # beyond max_environments: blank sandboxes, and slots being cleaned
+READY_SLOTS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What was made while squib still had its privileges."""
+
+    listener: socket.socket
+    runtimes: Mapping[str, Runtime]
+    unavailable: Mapping[str, str]
+    """Why the other known runtimes can't run here, by name."""
+    launcher: socket.socket | None
+    """Control socket of the launcher; None for plain isolation."""
+    is_isolation_wished: bool
+    """The user asked for a sandbox: nothing less will do."""
+
+
+def run(settings: Settings) -> int:
+    """Runs squib until SIGTERM or SIGINT; gives the exit code. Raises SquibError when it can't start."""
+    set_up_logging(settings.logging.log_level, settings.logging.log_format)
+    data_dir = settings.storage.data_dir
+    DataDirLock(data_dir).close()  # a second squib is refused before it changes anything
+    account = privileges.account_to_become(settings.isolation.user)
+    if os.getuid() == 0 and account is None:
+        log.warning("running_as_root: requests are parsed with all privileges; leave --user out instead")
+    (data_dir / "code").mkdir(mode=0o755, exist_ok=True)
+    (data_dir / "run").mkdir(mode=0o700, exist_ok=True)
+    if account is not None:
+        os.chown(data_dir / "run", 0, 0)
+        privileges.give_to(account, data_dir)
+    privileges.raise_file_limit()
+    machine = _prepare_machine(settings, account)
+    if account is not None:
+        source = Path(__file__).parent.parent
+        privileges.keep_reachable(
+            [data_dir, source, Path(sys.prefix), Path(sys.base_prefix), settings.runtimes.runtime_dir],
+            account,
+        )
+        privileges.drop(account)
+        log.info("privileges_dropped account=%s uid=%d", account.name, account.uid)
+    import uvloop
+
+    return uvloop.run(_serve(settings, machine))
+
+
+def _prepare_machine(settings: Settings, account: privileges.Account | None) -> Machine:
+    listener = _listen(settings.server.host, settings.server.port)
+    search = RuntimeSearch(
+        extra_paths=settings.runtimes.runtime_path, runtime_dir=settings.runtimes.runtime_dir
+    )
+    runtimes = discover(search)
+    wished = settings.isolation.isolation
+    launcher = None
+    if wished != "plain":
+        launcher = _start_launcher(settings, account, listener.getsockname()[1], runtimes)
+    names = SUPPORTED.union(known_names()) - runtimes.keys()
+    unavailable = {name: unavailable_reason(name, search) for name in names}
+    return Machine(listener, runtimes, unavailable, launcher, wished == "sandbox")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PlatformError(
+            f"can't listen on {host}:{port}: {error.strerror}; choose another --port (0 takes a free one)"
+        ) from error
+    return listener
+
+
+def _start_launcher(
+    settings: Settings, account: privileges.Account | None, port: int, runtimes: Mapping[str, Runtime]
+) -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    os.set_inheritable(theirs.fileno(), True)
+    data_dir = settings.storage.data_dir.resolve()
+    rootless = os.getuid() != 0
+    options = LauncherOptions(
+        control_fd=theirs.fileno(),
+        run_dir=str(data_dir / "run"),
+        code_dir=str(data_dir / "code"),
+        daemon_uid=account.uid if account is not None else os.getuid(),
+        uid_base=privileges.SANDBOX_UID_BASE,
+        max_slots=settings.environments.max_environments + SPARE_SLOTS,
+        ready_slots=min(READY_SLOTS, settings.environments.max_environments + SPARE_SLOTS),
+        endpoint_port=port,
+        outside=settings.isolation.function_network != "none" and not rootless,
+        rootless=rootless,
+        file_descriptors=FILE_DESCRIPTORS,
+        roots={name: root_spec(runtime) for name, runtime in runtimes.items()},
+    )
+    start_launcher(options)
+    theirs.close()
+    return ours
+
+
+async def _serve(settings: Settings, machine: Machine) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    clock, entropy = SystemClock(), SystemEntropy()
+    data_dir = settings.storage.data_dir
+    identity = settings.identity
+    given = None
+    if identity.root_access_key_id is not None and identity.root_secret_access_key is not None:
+        given = StoredKey(
+            access_key_id=identity.root_access_key_id, secret_access_key=identity.root_secret_access_key
+        )
+    async with await open_store(StoreOptions(data_dir=data_dir), clock) as store:
+        roots = RootCredentials.load_or_create(data_dir, identity.account_id, given, entropy)
+        keyring = KeyRing(roots.keys, clock, entropy)
+        await store.write(lambda tx: tx.put_account(identity.account_id, created_at_ms=clock.now_ms()))
+        async with _driver(settings, machine, data_dir) as driver:
+            parts = _Parts(settings, machine, store, keyring, driver, clock, entropy)
+            return await parts.serve(stopping)
+
+
+@contextlib.asynccontextmanager
+async def _driver(settings: Settings, machine: Machine, data_dir: Path) -> AsyncIterator[SandboxDriver]:
+    unavailable = machine.unavailable
+    driver: SandboxDriver | None = None
+    if machine.launcher is not None:
+        zygotes = ZygoteDriver(
+            machine.launcher,
+            machine.runtimes,
+            unavailable,
+            SandboxDriverOptions(cpu_quota=settings.isolation.cpu == "quota"),
+        )
+        try:
+            await zygotes.open()
+        except PlatformError as error:
+            if machine.is_isolation_wished:
+                raise
+            log.warning("sandboxes_unavailable reason=%s", error)
+        else:
+            driver = zygotes
+            for warning in zygotes.facts["warnings"]:
+                log.warning("isolation_degraded reason=%s", warning)
+            if settings.isolation.function_network == "outside" and not zygotes.facts["outside"]:
+                await zygotes.close()
+                raise PlatformError(
+                    "functions can't reach the outside network here (`squib doctor` says why); "
+                    "start with --function-network none to do without"
+                )
+    if driver is None:
+        log.warning(
+            "functions_not_isolated: they run as this account and can do what it can; see `squib doctor`"
+        )
+        driver = PlainDriver(
+            machine.runtimes, unavailable, PlainOptions(code_dir=data_dir / "code", tmp_dir=data_dir / "tmp")
+        )
+    try:
+        yield driver
+    finally:
+        await driver.close()
+
+
+class _Parts:
+    """Everything that runs, wired."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        machine: Machine,
+        store: SqliteStore,
+        keyring: KeyRing,
+        driver: SandboxDriver,
+        clock: SystemClock,
+        entropy: SystemEntropy,
+    ) -> None:
+        self._settings, self._listener, self._store = settings, machine.listener, store
+        self._data_dir = settings.storage.data_dir
+        host, port = machine.listener.getsockname()[:2]
+        self._url = endpoint.url_of(host, port)
+        inside_url = f"http://127.0.0.1:{port}"
+        environments = settings.environments
+        self._pool = Pool(
+            driver=driver,
+            logs=store.logs,
+            clock=clock,
+            entropy=entropy,
+            mint=keyring.mint,
+            revoke=keyring.revoke,
+            endpoint=lambda exchange: self._gateway.on_exchange(exchange, inside_url),
+            on_endpoint_too_large=lambda exchange: self._gateway.on_too_large(exchange),
+            options=PoolOptions(
+                max_environments=environments.max_environments,
+                idle_expiry_s=environments.idle_expiry_s,
+                freeze_after_ms=environments.freeze_after_ms,
+                endpoint_url=inside_url,
+            ),
+        )
+        self._cache = CodeCache(self._data_dir / "code")
+        self._activation = Activation(
+            store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
+        )
+        lambda_service = LambdaService(store, clock, entropy)
+        handlers = {
+            **registry.table(
+                {"lambda": lambda_service, "logs": LogsService(store.logs), "sts": StsService()}
+            ),
+            **registry.table({"lambda": InvokeService(store.functions, self._pool, entropy)}),
+        }
+        self._gateway = Gateway(
+            handlers=handlers,
+            credentials=keyring,
+            clock=clock,
+            entropy=entropy,
+            options=GatewayOptions(
+                base_url=self._url,
+                default_account_id=settings.identity.account_id,
+                default_region=settings.identity.region,
+                trust_any_credentials=settings.identity.trust_any_credentials,
+            ),
+            pages={"/_squib/code/": lambda_service.code_locations.download},
+        )
+        limits = HttpLimits(max_body_bytes=MAX_CREATE_REQUEST_BYTES)
+        self._http = HttpServer(self._gateway.on_exchange, limits, on_too_large=self._gateway.on_too_large)
+
+    async def serve(self, stopping: asyncio.Event) -> int:
+        """Until `stopping` is set; then drains. Gives the exit code."""
+        if self._settings.identity.trust_any_credentials:
+            log.warning("signatures_not_verified: whoever reaches this port is root of every account")
+        await self._activation.recover()
+        async with asyncio.TaskGroup() as tasks:
+            loops = [
+                tasks.create_task(work)
+                for work in (self._activation.run(), retire_replaced(self._store.functions, self._pool))
+            ]
+            tasks.create_task(self._pool.run())
+            tasks.create_task(self._gateway.run())
+            await self._http.listen_on(self._listener)
+            region = self._settings.identity.region
+            endpoint.write(self._data_dir, endpoint.Endpoint(url=self._url, pid=os.getpid(), region=region))
+            print(f"squib ready on {self._url}", flush=True)
+            await stopping.wait()
+            log.info("draining")
+            endpoint.remove(self._data_dir)
+            timeout_s = self._settings.server.drain_timeout_s
+            await self._http.drain(timeout_s)
+            await self._gateway.drain(1)
+            await self._pool.close(1)
+            for task in loops:
+                task.cancel()
+        await self._cache.close()
+        log.info("stopped")
+        return 0
