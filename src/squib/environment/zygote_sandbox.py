@@ -1,0 +1,384 @@
+"""One sandbox as the daemon sees it: its control socket, its log pipes, its listeners, its cgroup.
+
+The daemon's side of zygote.py. Needs no privilege.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from typing import Protocol
+
+from squib.environment.cgroups import Cgroups
+from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
+from squib.environment.runtimes import Runtime, RuntimeKind
+from squib.environment.zygote import (
+    BLANK,
+    BLANK_LAYOUT,
+    BLANK_MAGIC,
+    ENDED,
+    FREEZE,
+    KILL,
+    READY,
+    REPORT,
+    RESTART,
+    STARTED,
+    THAW,
+    Assign,
+)
+from squib.model.errors import PlatformError
+from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
+
+READ_BYTES = 65_536
+PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cache is looked at again
+
+
+class Keeper(Protocol):
+    """What sandboxes and fork servers need of the driver that made them."""
+
+    cgroups: Cgroups | None
+
+    @property
+    def cpu_quota(self) -> bool: ...
+
+    def tmp_counts_as_memory(self) -> bool: ...
+
+    def zygote_ready(self, zygote: "Zygote") -> None: ...
+
+    def zygote_ended(self, zygote: "Zygote") -> None: ...
+
+    def blank_ready(self, sandbox: "ZygoteSandbox") -> None: ...
+
+    def blank_lost(self, sandbox: "ZygoteSandbox") -> None: ...
+
+    def forget(self, sandbox: "ZygoteSandbox", slot: int) -> None: ...
+
+
+class ReadySlot:
+    """A prepared slot and its descriptors."""
+
+    def __init__(self, number: int, runtime_api: socket.socket, endpoint: socket.socket, netns: int) -> None:
+        self.number, self.runtime_api, self.endpoint, self.netns = number, runtime_api, endpoint, netns
+
+    def close(self) -> None:
+        """Closes what is still ours."""
+        self.runtime_api.close()
+        self.endpoint.close()
+        if self.netns >= 0:
+            os.close(self.netns)
+            self.netns = -1
+
+
+class Zygote:
+    """The daemon's end of one fork server."""
+
+    def __init__(self, runtime: str, commands: socket.socket, driver: "Keeper") -> None:
+        self.runtime, self._commands, self._driver = runtime, commands, driver
+        commands.setblocking(False)
+
+    def watch(self) -> None:
+        """Follows what the fork server says: that it is ready, and its end."""
+        asyncio.get_running_loop().add_reader(self._commands.fileno(), self._read)
+
+    def _read(self) -> None:
+        try:
+            message = self._commands.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if message == READY:
+            self._driver.zygote_ready(self)
+        elif not message:
+            self._driver.zygote_ended(self)
+            self.close()
+
+    def send(self, command: bytes, fds: list[int]) -> None:
+        """Sends one command with descriptors. Raises BlockingIOError when hundreds are waiting already."""
+        socket.send_fds(self._commands, [command], fds)
+
+    def close(self) -> None:
+        """Ends the fork server; idempotent."""
+        if self._commands.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._commands.fileno())
+            self._commands.close()
+
+
+def program_of(runtime: Runtime, memory_mib: int) -> list[str] | None:
+    """What the runtime's process executes; None when it goes on in the fork server's own interpreter."""
+    if runtime.kind is RuntimeKind.PYTHON:
+        return None
+    if runtime.kind is RuntimeKind.NODEJS:
+        heap_mib = max(64, memory_mib * 9 // 10)  # leaves room for buffers and the engine itself
+        return [runtime.interpreter_inside, f"--max-old-space-size={heap_mib}", "/var/runtime/bootstrap.js"]
+    return ["/var/task/bootstrap"]
+
+
+class ZygoteSandbox:
+    """Implements driver.Sandbox. Blank first, then assigned."""
+
+    def __init__(self, driver: "Keeper", runtime: str, slot: ReadySlot) -> None:
+        self._driver, self.runtime, self._slot = driver, runtime, slot
+        self.waiting = False
+        """Somebody waits for it already: it does not go among the blanks."""
+        self._wiring: Wiring | None = None
+        self._loop = asyncio.get_running_loop()
+        self._control, self._init_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        self._output, self._init_output = os.pipe2(os.O_CLOEXEC)
+        self._telemetry, self._init_telemetry = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._output, False)
+        os.set_blocking(self._telemetry, False)
+        self._servers: list[asyncio.Server] = []
+        self._start_waiter: asyncio.Future[None] = self._loop.create_future()
+        self._end_waiter: asyncio.Future[None] | None = None
+        self._running = False
+        self._frozen = False
+        self._destroyed = False
+        self._shared_bytes = 0
+        self._peak_fd: int | None = None
+        self._freezer: tuple[int, bytes, bytes] | None = None
+        self._peak_bytes = 0
+        self._cache_checked_at = 0
+        self._cache_bytes = 0
+        self._kills_seen = 0
+
+    def spawn(self, zygote: Zygote) -> None:
+        """Has it forked. Raises OSError."""
+        fds = [self._slot.netns, self._init_control.fileno(), self._init_output, self._init_telemetry]
+        try:
+            zygote.send(BLANK_LAYOUT.pack(BLANK_MAGIC, self._slot.number), fds)
+        finally:
+            self._close_init_ends()
+        self._loop.add_reader(self._control.fileno(), self._read_control)
+
+    async def assign(self, spec: SandboxSpec, wiring: Wiring, runtime: Runtime) -> None:
+        """Starts the runtime and begins to serve the sandbox's sockets. Raises OSError, PlatformError."""
+        self._wiring = wiring
+        document = json.dumps(
+            {
+                "variables": dict(spec.variables),
+                "program": program_of(runtime, spec.memory_mib),
+                "handler": spec.handler,
+            }
+        ).encode()
+        environment = os.memfd_create("environment", os.MFD_CLOEXEC)
+        try:
+            os.write(environment, document)
+            socket.send_fds(self._control, [self._assignment(spec).encode()], [environment])
+        finally:
+            os.close(environment)
+        if self._driver.cgroups is not None:
+            self._peak_fd = self._driver.cgroups.open_peak(self._slot.number)
+        self._loop.add_reader(self._output, self._read, self._output, LogSource.OUTPUT)
+        self._loop.add_reader(self._telemetry, self._read, self._telemetry, LogSource.TELEMETRY)
+        for listener, factory in (
+            (self._slot.runtime_api, wiring.runtime_api),
+            (self._slot.endpoint, wiring.endpoint),
+        ):
+            self._servers.append(await self._loop.create_server(factory, sock=listener))
+        await self._start_waiter
+
+    def _assignment(self, spec: SandboxSpec) -> Assign:
+        memory_bytes = spec.memory_mib << 20
+        tmp_bytes = spec.ephemeral_mib << 20
+        if self._driver.tmp_counts_as_memory():
+            memory_bytes += tmp_bytes
+        share = spec.memory_mib / MIB_PER_VCPU
+        return Assign(
+            memory_bytes=memory_bytes,
+            processes=PROCESSES_AND_THREADS,
+            cpu_shares=max(2, round(share * 1024)),
+            cpu_quota_us=max(1000, round(share * 100_000)) if self._driver.cpu_quota else 0,
+            tmp_bytes=tmp_bytes,
+            code=bytes.fromhex(spec.code),
+        )
+
+    def _close_init_ends(self) -> None:
+        self._init_control.close()
+        for name in ("_init_output", "_init_telemetry"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                os.close(fd)
+                setattr(self, name, -1)
+
+    # --- what comes out
+
+    def _read(self, fd: int, source: LogSource) -> None:
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if data and self._wiring is not None:
+            self._wiring.on_log(source, data)
+        elif not data:
+            self._loop.remove_reader(fd)
+
+    def drain_logs(self) -> None:
+        """See driver.Sandbox."""
+        for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
+            while fd >= 0:
+                try:
+                    data = os.read(fd, READ_BYTES)
+                except BlockingIOError:
+                    break
+                if data and self._wiring is not None:
+                    self._wiring.on_log(source, data)
+                if len(data) < READ_BYTES:
+                    break
+
+    def _read_control(self) -> None:
+        while not self._destroyed:
+            try:
+                message = self._control.recv(64)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self._loop.remove_reader(self._control.fileno())
+                self._init_ended()
+                return
+            letter, number = REPORT.unpack(message)
+            if letter == BLANK:
+                if not self.waiting:
+                    self._driver.blank_ready(self)
+            elif letter == STARTED:
+                self._note_start(number)
+            elif letter == ENDED:
+                self._end(self._why(number))
+
+    def _init_ended(self) -> None:
+        if self._wiring is None and not self.waiting:
+            self._driver.blank_lost(self)
+        elif not self._start_waiter.done():
+            self._start_waiter.set_exception(PlatformError("the sandbox ended while it was set up"))
+        elif self._running:
+            out_of_memory = self._ran_out_of_memory()
+            self._end(End(cause=EndCause.OUT_OF_MEMORY if out_of_memory else EndCause.LOST))
+
+    def _note_start(self, resident_bytes: int) -> None:
+        self._running = True
+        if not self._shared_bytes:
+            self._shared_bytes = resident_bytes
+        if not self._start_waiter.done():
+            self._start_waiter.set_result(None)
+
+    def _why(self, status: int) -> End:
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == signal.SIGKILL and self._ran_out_of_memory():
+                return End(cause=EndCause.OUT_OF_MEMORY, status=number)
+            return End(cause=EndCause.SIGNALED, status=number)
+        return End(cause=EndCause.EXITED, status=os.waitstatus_to_exitcode(status))
+
+    def _ran_out_of_memory(self) -> bool:
+        if self._driver.cgroups is None:
+            return False
+        try:
+            kills = self._driver.cgroups.out_of_memory_kills(self._slot.number)
+        except OSError:
+            return False
+        fresh, self._kills_seen = kills > self._kills_seen, kills
+        return fresh
+
+    def _end(self, end: End) -> None:
+        self.drain_logs()
+        self._running = False
+        if self._end_waiter is not None and not self._end_waiter.done():
+            self._end_waiter.set_result(None)
+        if self._wiring is not None:
+            self._wiring.on_end(end)
+
+    # --- control
+
+    def freeze(self) -> None:
+        """See driver.Sandbox."""
+        if self._frozen or self._destroyed:
+            return
+        self._frozen = True
+        self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """See driver.Sandbox."""
+        if self._frozen:
+            self._frozen = False
+            self._set_frozen(False)
+
+    def _set_frozen(self, frozen: bool) -> None:
+        if self._driver.cgroups is None:
+            self._tell(FREEZE if frozen else THAW)
+            return
+        if self._freezer is None:
+            self._freezer = self._driver.cgroups.open_freezer(self._slot.number)
+        fd, stop, go = self._freezer
+        os.pwrite(fd, stop if frozen else go, 0)
+
+    def _tell(self, command: bytes) -> None:
+        try:
+            self._control.send(command)
+        except OSError:  # init is gone: its end is told by the reader
+            return
+
+    def memory_peak_bytes(self) -> int:
+        """See driver.Sandbox. The cgroup's peak without page cache, and what is shared with the fork server,
+        which is charged to nobody."""
+        if self._peak_fd is None:
+            return self._shared_bytes
+        peak = int(os.pread(self._peak_fd, 32, 0))
+        if peak - self._cache_checked_at > PAGE_CACHE_CHECK_BYTES and self._driver.cgroups is not None:
+            self._cache_checked_at = peak
+            self._cache_bytes = self._driver.cgroups.cache_bytes(self._slot.number)
+        self._peak_bytes = max(self._peak_bytes, peak - self._cache_bytes)
+        return self._shared_bytes + self._peak_bytes
+
+    async def restart(self) -> None:
+        """See driver.Sandbox."""
+        self.thaw()
+        self._start_waiter = self._loop.create_future()
+        self._tell(RESTART)
+        try:
+            async with asyncio.timeout(10):
+                await self._start_waiter
+        except TimeoutError as error:
+            raise PlatformError("the sandbox did not restart") from error
+
+    async def kill(self) -> None:
+        """See driver.Sandbox."""
+        self.thaw()
+        if not self._running:
+            return
+        self._end_waiter = self._loop.create_future()
+        self._tell(KILL)
+        try:
+            async with asyncio.timeout(10):
+                await self._end_waiter
+        except TimeoutError as error:
+            raise PlatformError("the sandbox did not end its runtime") from error
+
+    async def destroy(self) -> None:
+        """See driver.Sandbox."""
+        self.give_up()
+
+    def give_up(self) -> None:
+        """`destroy`, at once."""
+        if self._destroyed:
+            return
+        self.thaw()
+        self._destroyed = True
+        for fd in (self._control.fileno(), self._output, self._telemetry):
+            self._loop.remove_reader(fd)
+        self._close_init_ends()
+        self._control.close()  # init ends, and everything with it
+        for server in self._servers:
+            server.close()
+        self._slot.close()
+        os.close(self._output)
+        os.close(self._telemetry)
+        self._output = self._telemetry = -1
+        if self._peak_fd is not None:
+            os.close(self._peak_fd)
+        if self._freezer is not None:
+            os.close(self._freezer[0])
+        self._driver.forget(self, self._slot.number)
