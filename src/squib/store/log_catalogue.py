@@ -57,15 +57,19 @@ def open_stream(
         found_group = group(connection, key)
     if found_group is None:
         raise AssertionError(f"log group {key} is gone within its own transaction")
-    state = StreamState(created_at_ms=created_at_ms)
-    connection.execute(
+    added = connection.execute(
         QUERIES["add_log_stream"],
-        {"group_id": found_group.group_id, "name": name, **rows.stream_parameters(state=state, is_open=True)},
+        {
+            "group_id": found_group.group_id,
+            "name": name,
+            **rows.stream_parameters(state=StreamState(created_at_ms=created_at_ms), is_open=True),
+        },
     )
     found = stream(connection, found_group.group_id, name)
     if found is None:
         raise AssertionError(f"log stream {name} is gone within its own transaction")
-    put_stream(connection, found.stream_id, found.state, is_open=True)
+    if added.rowcount == 0:
+        put_stream(connection, found.stream_id, found.state, is_open=True)
     return found
 
 

@@ -95,7 +95,6 @@ class _Merge:
         for rank, source in enumerate(self._sources):
             for segment in source.state.segments:
                 self._push(rank, segment.first_sequence, segment)
-        heapq.heapify(self._heap)
         while self._heap:
             key, found = heapq.heappop(self._heap)
             rank = key[2] * self._sign
@@ -104,20 +103,18 @@ class _Merge:
                     content = self._segments.read(self._sources[rank].stream_id, found)
                     for block in blocks(content):
                         self._push(rank, block.first_sequence, _Opened(content, block))
-                    heapq.heapify(self._heap)
                 case _Opened():
                     self._push_run(rank, _Run(self._open(rank, found), 0))
                 case _Run():
                     yield from self._take(rank, found)
 
     def _push(self, rank: int, first_sequence: int, unopened: Segment | _Opened) -> None:
-        """Adds it without keeping the heap's order: the caller heapifies."""
         times = unopened if isinstance(unopened, Segment) else unopened.block
         if not self._wanted.may_hold(times.first_event_at_ms, times.last_event_at_ms):
             return
         bound = times.last_event_at_ms if self._wanted.backwards else times.first_event_at_ms
         sign = self._sign
-        self._heap.append(((sign * bound, _UNOPENED, sign * rank, sign * first_sequence), unopened))
+        heapq.heappush(self._heap, ((sign * bound, _UNOPENED, sign * rank, sign * first_sequence), unopened))
 
     def _open(self, rank: int, opened: _Opened) -> Sequence[LogEvent]:
         name, block = self._sources[rank].name, opened.block

@@ -60,33 +60,10 @@ class SqliteStore:
         self._reader_connections: list[sqlite3.Connection] = []
         self._lock = DataDirLock(options.data_dir)
         try:
-            make_private_file(self._path)
-            self._connection = self._connect("configure_writer")
-            migrate(self._connection)
-            segments = Segments(options.data_dir / "logs", segment_bytes=options.log_segment_bytes)
-            self._connection.execute(QUERIES["begin_write"])
-            recover_open_streams(self._connection, segments)
-            self._connection.execute(QUERIES["commit"])
-            records = SqliteTransaction(self._connection).all_functions()
+            self._open(options, clock)
         except BaseException:
             self._lock.close()
             raise
-        self._readers = ThreadPoolExecutor(options.reader_count, thread_name_prefix="squib-store-reader")
-        self._files = ThreadPoolExecutor(2, thread_name_prefix="squib-store-files")
-        self._writer = Writer(self._connection)
-        self._functions = FunctionSnapshot(records, loop)
-        self._blobs = FileBlobs(
-            options.data_dir / "blobs", executor=self._files, clock=clock, grace_ms=options.blob_grace_ms
-        )
-        self._logs = FileLogs(
-            segments,
-            writer=self._writer,
-            look=self._look_at_connection,
-            readers=self._readers,
-            clock=clock,
-            loop=loop,
-            flush_interval_ms=options.flush_interval_ms,
-        )
 
     @property
     def functions(self) -> FunctionSnapshot:
@@ -144,6 +121,32 @@ class SqliteStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _open(self, options: StoreOptions, clock: Clock) -> None:
+        make_private_file(self._path)
+        self._connection = self._connect("configure_writer")
+        migrate(self._connection)
+        segments = Segments(options.data_dir / "logs", segment_bytes=options.log_segment_bytes)
+        self._connection.execute(QUERIES["begin_write"])
+        recover_open_streams(self._connection, segments)
+        self._connection.execute(QUERIES["commit"])
+        records = SqliteTransaction(self._connection).all_functions()
+        self._functions = FunctionSnapshot(records, self._loop)
+        self._readers = ThreadPoolExecutor(options.reader_count, thread_name_prefix="squib-store-reader")
+        self._files = ThreadPoolExecutor(2, thread_name_prefix="squib-store-files")
+        self._blobs = FileBlobs(
+            options.data_dir / "blobs", executor=self._files, clock=clock, grace_ms=options.blob_grace_ms
+        )
+        self._writer = Writer(self._connection)
+        self._logs = FileLogs(
+            segments,
+            writer=self._writer,
+            look=self._look_at_connection,
+            readers=self._readers,
+            clock=clock,
+            loop=self._loop,
+            flush_interval_ms=options.flush_interval_ms,
+        )
 
     def _close(self) -> None:
         self._writer.close()

@@ -382,6 +382,7 @@ def test_a_page_holds_at_most_a_mebibyte(tmp_path: Path) -> None:
 TIMES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4)), max_size=25)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TIMES, st.integers(1, 8), st.booleans())
 def test_pages_of_any_size_give_each_event_once(

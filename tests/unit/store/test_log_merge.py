@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ STREAMS = st.lists(st.lists(st.lists(TIMES, min_size=1, max_size=5), max_size=4)
 BOUND = st.none() | TIMES
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(STREAMS, st.sampled_from([1, 150, 10_000]), BOUND, BOUND, st.booleans(), st.integers(1, 7))
 def test_pages_of_any_size_give_what_sorting_gives(
