@@ -73,9 +73,11 @@ class Launcher:
         self.claim, tag = claim_tag(options.run_dir)
         self.warnings: list[str] = []
         if options.rootless:
-            confine.enter_user_namespace()
+            become_root_of_nothing()
         confine.unshare(confine.CLONE_NEWNS)
         confine.mount(None, "/", None, confine.MS_REC | confine.MS_PRIVATE)
+        if options.rootless:
+            confine.mount("proc", "/proc", "proc", confine.MS_NOSUID | confine.MS_NODEV | confine.MS_NOEXEC)
         # By the working directory from here on: whoever owns a folder above can't swap it for another.
         os.chdir(options.run_dir)
         self.images = self._find_images(Path())
@@ -289,6 +291,20 @@ class Launcher:
             with contextlib.suppress(OSError):
                 remove_firewall(self.plan)
         self.claim.close()
+
+
+def become_root_of_nothing() -> None:
+    """Without root: goes on as root of a user namespace, and as the first process of its process and network
+    namespaces. The process that was started waits for it, so that its end is seen."""
+    confine.enter_user_namespace()
+    confine.unshare(confine.CLONE_NEWPID | confine.CLONE_NEWNET | confine.CLONE_NEWIPC)
+    pid = os.fork()
+    if pid:
+        confine.close_all_but(())
+        _, status = os.waitpid(pid, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    confine.die_with_parent()
+    confine.loopback_up()
 
 
 def claim_tag(seed: str) -> tuple[socket.socket, str]:

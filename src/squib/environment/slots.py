@@ -156,6 +156,7 @@ class Slot:
         self._cgroups, self._images, self._nodes, self._owner_uid = cgroups, images, nodes, owner_uid
         self._ports = (RUNTIME_API_PORT, endpoint_port)
         self._tmp: tuple[int, int] | None = None
+        self._plan = plan
         self.network = SlotNetwork(plan, number)
 
     @property
@@ -190,6 +191,9 @@ class Slot:
                 return False
             if not self._cgroups.remove(self.number):
                 return False
+        else:  # nobody tells when its last process has ended: the next one gets a network of its own
+            self.network.close()
+            self.network = SlotNetwork(self._plan, self.number)
         self._drop_tmp()
         return True
 
