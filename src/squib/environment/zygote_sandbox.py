@@ -12,7 +12,7 @@ from typing import Protocol
 
 from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
-from squib.environment.runtimes import Runtime, RuntimeKind
+from squib.environment.runtimes import INSIDE_CLIENT, Runtime, RuntimeKind, node_options
 from squib.environment.zygote import (
     BLANK,
     BLANK_LAYOUT,
@@ -110,8 +110,7 @@ def program_of(runtime: Runtime, memory_mib: int) -> list[str] | None:
     if runtime.kind is RuntimeKind.PYTHON:
         return None
     if runtime.kind is RuntimeKind.NODEJS:
-        heap_mib = max(64, memory_mib * 9 // 10)  # leaves room for buffers and the engine itself
-        return [runtime.interpreter_inside, f"--max-old-space-size={heap_mib}", "/var/runtime/bootstrap.js"]
+        return [runtime.interpreter_inside, *node_options(memory_mib), f"{INSIDE_CLIENT}/bootstrap.js"]
     return ["/var/task/bootstrap"]
 
 
