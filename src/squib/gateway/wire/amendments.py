@@ -14,8 +14,6 @@ AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "Timeout": {"max": MAX_TIMEOUT_S},
         "MemorySize": {"max": MAX_MEMORY_MIB},
         "EphemeralStorageSize": {"max": MAX_EPHEMERAL_MIB},
-        # Recorded (CreateFunction, name of 65 letters): 140 is the limit of the ARN forms alone.
-        "FunctionName": {"plain_max": 64},
         # Recorded: an unknown runtime is InvalidParameterValueException with a list of its own, which
         # depends on what is served; the handlers check it.
         "Runtime": {"enum": ()},

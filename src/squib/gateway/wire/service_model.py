@@ -51,8 +51,6 @@ class Shape(msgspec.Struct, frozen=True, rename="camel"):
     eventstream: bool = False
     timestamp_format: str | None = None
     error: ErrorTrait = ErrorTrait()
-    plain_max: float | None = None
-    """Not in model files: the greatest length of a value without a colon, see `amendments`."""
     null_members: bool = False
     """Not in model files: error texts of the list's members do not end in `Member must not be null`."""
 

@@ -81,9 +81,7 @@ def _broken(model: ServiceModel, shape: Shape, value: Any) -> Iterator[str]:
     if shape.type == "string":
         if shape.pattern is not None and not model.matches(shape.pattern, value):
             yield _pattern(shape)
-        if shape.plain_max is not None and len(value) > shape.plain_max and ":" not in value:
-            yield _at_most(shape, shape.plain_max)
-        elif shape.max is not None and len(value) > shape.max:
+        if shape.max is not None and len(value) > shape.max:
             yield _at_most(shape, shape.max)
         if shape.min is not None and len(value) < shape.min:
             yield _at_least(shape, shape.min)
