@@ -1,0 +1,1 @@
+"""Those who are measured: one file each, all behind `contestants.base.Contestant`."""
