@@ -203,7 +203,9 @@ async def _driver(settings: Settings, machine: Machine, data_dir: Path) -> Async
             "functions_not_isolated: they run as this account and can do what it can; see `squib doctor`"
         )
         driver = PlainDriver(
-            machine.runtimes, unavailable, PlainOptions(code_dir=data_dir / "code", tmp_dir=data_dir / "tmp")
+            machine.runtimes,
+            unavailable,
+            PlainOptions(code_dir=data_dir / "code", work_dir=data_dir / "plain"),
         )
     try:
         yield driver

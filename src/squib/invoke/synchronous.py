@@ -1,0 +1,70 @@
+"""The Invoke operation: RequestResponse and DryRun."""
+
+import base64
+from collections.abc import Mapping
+
+from squib.clock import Entropy
+from squib.environment.pool import Pool
+from squib.invoke.admit import Admission
+from squib.invoke.payload import checked_event, client_context, trace_id
+from squib.invoke.resolve import resolve
+from squib.model.errors import UnsupportedParameter
+from squib.model.invocation import FunctionFailed, Invocation
+from squib.model.operation import AuthorizedCall, Handler, OperationResult
+from squib.scheduler.concurrency import ConcurrencyLedger
+from squib.store.base import Functions
+
+_DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
+
+
+class InvokeService:
+    """Runs functions while the caller waits."""
+
+    def __init__(self, functions: Functions, pool: Pool, entropy: Entropy) -> None:
+        self._functions, self._pool, self._entropy = functions, pool, entropy
+        self._admission = Admission(ConcurrencyLedger())
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """See control_plane.registry.Service."""
+        return {"Invoke": self.invoke}
+
+    async def invoke(self, call: AuthorizedCall) -> OperationResult:
+        """One invocation, or a check whether it could be made. Raises ApiError."""
+        given = call.input
+        target = resolve(
+            self._functions,
+            given["FunctionName"],
+            given.get("Qualifier"),
+            account_id=call.account_id,
+            region=call.region,
+        )
+        event = checked_event(given.get("Payload") or b"")
+        context = client_context(given.get("ClientContext") or "")
+        kind = given.get("InvocationType") or "RequestResponse"
+        if kind == "DryRun":
+            return _DRY_RUN
+        if kind != "RequestResponse":
+            raise UnsupportedParameter("Invoke", f"InvocationType={kind}")
+        given_trace = call.headers.get("x-amzn-trace-id", "")
+        invocation = Invocation(
+            request_id=call.request_id,
+            function=target.function,
+            invoked_arn=target.invoked_arn,
+            payload=event,
+            client_context=context,
+            trace_id=trace_id(given_trace, now_ms=call.received_at_ms, token=self._entropy.token(20)),
+            wants_log_tail=given.get("LogType") == "Tail",
+            received_at_ms=call.received_at_ms,
+        )
+        with self._admission.lease(target.function.key):
+            outcome = await self._pool.invoke(invocation)
+        output = {
+            "StatusCode": 200,
+            "ExecutedVersion": outcome.executed_version,
+            "Payload": outcome.payload,
+        }
+        if isinstance(outcome, FunctionFailed):
+            output["FunctionError"] = outcome.handled
+        if invocation.wants_log_tail:
+            output["LogResult"] = base64.b64encode(outcome.log_tail).decode()
+        return OperationResult(output=output)
