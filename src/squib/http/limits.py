@@ -20,3 +20,5 @@ class HttpLimits:
     """Between two requests."""
     linger_s: float = 2.0
     """For reading an answer given before the request was read to its end."""
+    has_timeouts: bool = True
+    """False when the times above do not count, and no time is spent on watching them."""

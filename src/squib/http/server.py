@@ -88,11 +88,15 @@ class HttpServer:
         self.draining = True
         for listener in self._listeners:
             listener.close()
-        for connection in list(self._connections):
-            connection.abort()
+        self.close_connections()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def close_connections(self) -> None:
+        """Closes every connection at once, and goes on accepting."""
+        for connection in list(self._connections):
+            connection.abort()
 
     # --- for Connection
 
@@ -101,7 +105,7 @@ class HttpServer:
         if self.draining or len(self._connections) >= self.limits.max_connections:
             return False
         self._connections.add(connection)
-        if self._timer is None:
+        if self._timer is None and self.limits.has_timeouts:
             self._sweep()
         return True
 

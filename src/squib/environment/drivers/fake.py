@@ -1,0 +1,363 @@
+"""An in-process sandbox for tests: a scripted runtime that speaks the Runtime API over in-memory transports.
+
+No process, no socket, no time of its own: what the script says happens on the event loop, in order.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import httptools
+
+from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
+from squib.model.errors import PlatformError
+
+_API = "/2018-06-01/runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Posts a response; the event itself when `body` is None."""
+
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None
+    """Instead of the invocation's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Posts an error of the invocation."""
+
+    error_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FailInit:
+    """Posts an initialization error."""
+
+    error_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """Writes to a log pipe."""
+
+    data: bytes
+    source: LogSource = LogSource.OUTPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Ends the process."""
+
+    end: End = field(default_factory=lambda: End(cause=EndCause.EXITED, status=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Asks for the next invocation. When it comes, the script goes on with what `FakeScript` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Does nothing for a time of the loop's clock."""
+
+    seconds: float
+
+
+Step: TypeAlias = Respond | Fail | FailInit | Print | Exit | Next | Wait
+
+
+def echo(event: "FakeEvent") -> Iterable[Step]:
+    """Answers with the event."""
+    return (Respond(), Next())
+
+
+@dataclass(frozen=True, slots=True)
+class FakeEvent:
+    """What /next gave."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class FakeScript:
+    """What runtimes do. `on_start` gets the number of the start within its sandbox, from 1; a script that
+    ends without Next or Exit hangs."""
+
+    on_start: Callable[[int], Iterable[Step]] = lambda count: (Next(),)
+    on_event: Callable[[FakeEvent], Iterable[Step]] = echo
+    create_error: PlatformError | None = None
+    create_delay_s: float = 0.0
+    memory_peak_bytes: int = 40 << 20
+
+
+class FakeDriver:
+    """Implements driver.SandboxDriver. `sandboxes` are those not destroyed; `specs` all asked for."""
+
+    name = "fake"
+
+    def __init__(self, script: FakeScript | None = None) -> None:
+        self.script = script or FakeScript()
+        self.sandboxes: list[FakeSandbox] = []
+        self.specs: list[SandboxSpec] = []
+
+    async def prepare(self, runtime: str) -> None:
+        """See driver.SandboxDriver."""
+
+    async def create(self, spec: SandboxSpec, wiring: Wiring) -> "FakeSandbox":
+        """See driver.SandboxDriver."""
+        self.specs.append(spec)
+        if self.script.create_delay_s:
+            await asyncio.sleep(self.script.create_delay_s)
+        if self.script.create_error is not None:
+            raise self.script.create_error
+        sandbox = FakeSandbox(self, spec, wiring)
+        self.sandboxes.append(sandbox)
+        sandbox.start()
+        return sandbox
+
+    async def close(self) -> None:
+        """See driver.SandboxDriver."""
+        for sandbox in list(self.sandboxes):
+            await sandbox.destroy()
+
+
+class FakeSandbox:
+    """Implements driver.Sandbox. `calls` names what was asked of it, in order."""
+
+    def __init__(self, driver: FakeDriver, spec: SandboxSpec, wiring: Wiring) -> None:
+        self.spec = spec
+        self.calls: list[str] = []
+        self.answers: list[tuple[int, bytes]] = []
+        """What the Runtime API answered to posts."""
+        self._driver, self._wiring = driver, wiring
+        self._start_count = 0
+        self._runtime: FakeRuntime | None = None
+        self._unread: list[tuple[LogSource, bytes]] = []
+
+    @property
+    def is_running(self) -> bool:
+        """It has a runtime."""
+        return self._runtime is not None
+
+    def start(self) -> None:
+        """Starts a runtime."""
+        self._start_count += 1
+        self._runtime = FakeRuntime(self, self._driver.script, self._wiring.runtime_api)
+        self._runtime.perform(self._driver.script.on_start(self._start_count))
+
+    def print(self, data: bytes, source: LogSource = LogSource.OUTPUT) -> None:
+        """Fills the pipe."""
+        self._unread.append((source, data))
+
+    def end(self, end: End) -> None:
+        """The runtime's process ends."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is None:
+            return
+        runtime.close()
+        self.drain_logs()
+        self._wiring.on_end(end)
+
+    def freeze(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("freeze")
+
+    def thaw(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("thaw")
+
+    def drain_logs(self) -> None:
+        """See driver.Sandbox."""
+        unread, self._unread = self._unread, []
+        for source, data in unread:
+            self._wiring.on_log(source, data)
+
+    def memory_peak_bytes(self) -> int:
+        """See driver.Sandbox."""
+        return self._driver.script.memory_peak_bytes
+
+    async def restart(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("restart")
+        self.end(End(cause=EndCause.SIGNALED, status=9))
+        self.start()
+
+    async def kill(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("kill")
+        self.end(End(cause=EndCause.SIGNALED, status=9))
+
+    async def destroy(self) -> None:
+        """See driver.Sandbox."""
+        if "destroy" in self.calls:
+            return
+        self.calls.append("destroy")
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
+        self._driver.sandboxes.remove(self)
+
+
+class FakeRuntime:
+    """One process: performs steps, one HTTP exchange at a time."""
+
+    def __init__(
+        self, sandbox: FakeSandbox, script: FakeScript, protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._sandbox, self._script = sandbox, script
+        self._loop = asyncio.get_running_loop()
+        self._steps: deque[Step] = deque()
+        self._event = FakeEvent({}, b"")
+        self._transport = FakeTransport(protocol(), self._on_response)
+        self._is_waiting = False  # for an answer, or for time
+        self._is_closed = False
+        self._asked = ""
+
+    def perform(self, steps: Iterable[Step]) -> None:
+        """Does more, after what it does already."""
+        self._steps.extend(steps)
+        self._loop.call_soon(self._go_on)
+
+    def close(self) -> None:
+        """The process is gone, its connection with it."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._transport.peer_closed()
+
+    def _go_on(self) -> None:
+        while self._steps and not self._is_waiting and not self._is_closed:
+            self._do(self._steps.popleft())
+
+    def _do(self, step: Step) -> None:
+        request_id = self._event.headers.get("lambda-runtime-aws-request-id", "")
+        match step:
+            case Next():
+                self._ask("GET", f"{_API}/invocation/next")
+            case Respond():
+                body = self._event.body if step.body is None else step.body
+                target = step.request_id or request_id
+                self._ask("POST", f"{_API}/invocation/{target}/response", step.headers, body)
+            case Fail():
+                headers = {"Lambda-Runtime-Function-Error-Type": step.error_type}
+                self._ask("POST", f"{_API}/invocation/{request_id}/error", headers, step.body)
+            case FailInit():
+                headers = {"Lambda-Runtime-Function-Error-Type": step.error_type}
+                self._ask("POST", f"{_API}/init/error", headers, step.body)
+            case Print():
+                self._sandbox.print(step.data, step.source)
+            case Exit():
+                self._sandbox.end(step.end)
+            case Wait():
+                self._is_waiting = True
+                self._loop.call_later(step.seconds, self._waited)
+
+    def _waited(self) -> None:
+        self._is_waiting = False
+        self._go_on()
+
+    def _ask(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> None:
+        self._is_waiting = True
+        self._asked = path
+        fields = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n{fields}{length}\r\n"
+        self._transport.deliver(head.encode() + body)
+
+    def _on_response(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        if self._is_closed:
+            return
+        self._is_waiting = False
+        if self._asked.endswith("/next") and status == 200:
+            self._event = FakeEvent(headers, body)
+            self._steps.extend(self._script.on_event(self._event))
+        else:
+            self._sandbox.answers.append((status, body))
+        self._go_on()
+
+
+class FakeTransport(asyncio.Transport):
+    """The server's end of a connection in memory, with the client's response parser behind it."""
+
+    def __init__(
+        self, protocol: asyncio.Protocol, on_response: Callable[[int, Mapping[str, str], bytes], None]
+    ) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._on_response = on_response
+        self._loop = asyncio.get_running_loop()
+        self._is_closed = False
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._body = b""
+        protocol.connection_made(self)
+
+    def deliver(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if not self._is_closed:
+            self._loop.call_soon(self._deliver, data)
+
+    def _deliver(self, data: bytes) -> None:
+        if not self._is_closed:
+            self._protocol.data_received(data)
+
+    def peer_closed(self) -> None:
+        """The client's end is gone."""
+        self.close()
+
+    # transport
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._is_closed:
+            self._loop.call_soon(self._receive, bytes(data))
+
+    def _receive(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    # parser
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools."""
+        self._headers[name.decode().lower()] = value.decode()
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        headers, body = self._headers, self._body
+        self._headers, self._body = {}, b""
+        self._on_response(self._parser.get_status_code(), headers, body)

@@ -1,0 +1,97 @@
+"""What a caller is told when an environment fails an invocation: Lambda's error types and texts. Pure."""
+
+import signal
+
+import msgspec
+
+from squib.environment.driver import End, EndCause
+from squib.model.invocation import FunctionFailed
+from squib.model.limits import MAX_SYNC_RESPONSE_BYTES
+
+_DUMPS_CORE = frozenset({3, 4, 5, 6, 7, 8, 11})
+
+
+OUT_OF_MEMORY = "Runtime.OutOfMemory"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an invocation, or an initialization, failed."""
+
+    error_type: str
+    message: str
+    """Without the request id, which `payload` puts before it."""
+    status: str = "error"
+    """`error` or `timeout`, as REPORT says."""
+    posted: bytes | None = None
+    """What the runtime itself had to say, passed on as it is."""
+    is_platform: bool = True
+    """False when the handler failed: an ordinary answer, which REPORT does not mention."""
+
+    def payload(self, request_id: str) -> bytes:
+        """The body of the answer."""
+        if self.posted is not None:
+            return self.posted
+        return msgspec.json.encode({"errorType": self.error_type, "errorMessage": self.text(request_id)})
+
+    def text(self, request_id: str) -> str:
+        """One sentence, for the body and for the log."""
+        return f"RequestId: {request_id} Error: {self.message}"
+
+    def outcome(self, request_id: str, executed_version: str, log_tail: bytes = b"") -> FunctionFailed:
+        """The value that goes back to the caller."""
+        return FunctionFailed(
+            error_type=self.error_type,
+            payload=self.payload(request_id),
+            executed_version=executed_version,
+            log_tail=log_tail,
+        )
+
+
+def timed_out(timeout_s: int) -> Failure:
+    """The function did not answer within its timeout."""
+    return Failure("Sandbox.Timedout", f"Task timed out after {timeout_s:.2f} seconds", "timeout")
+
+
+def ended(end: End) -> Failure:
+    """The runtime ended before it answered."""
+    if end.cause is EndCause.OUT_OF_MEMORY:
+        return Failure(OUT_OF_MEMORY, "Runtime exited with error: signal: killed")
+    if end.cause is EndCause.SIGNALED:
+        core = " (core dumped)" if end.status in _DUMPS_CORE else ""
+        name = (signal.strsignal(end.status) or f"signal {end.status}").lower()
+        return Failure("Runtime.ExitError", f"Runtime exited with error: signal: {name}{core}")
+    if end.cause is EndCause.LOST:
+        return Failure("Sandbox.Failure", "The execution environment was lost")
+    if end.status == 0:
+        return Failure("Runtime.ExitError", "Runtime exited without providing a reason")
+    return Failure("Runtime.ExitError", f"Runtime exited with error: exit status {end.status}")
+
+
+class TooLarge(Failure, frozen=True):
+    """The function answered with more than Lambda takes; its text has no request id."""
+
+    def text(self, request_id: str) -> str:
+        return self.message
+
+
+def response_too_large() -> Failure:
+    """The one of `Meaning.TOO_LARGE`."""
+    return TooLarge(
+        "Function.ResponseSizeTooLarge",
+        f"Response payload size exceeded maximum allowed payload size ({MAX_SYNC_RESPONSE_BYTES} bytes).",
+    )
+
+
+def bad_response_mode() -> Failure:
+    """The one of `Meaning.BAD_MODE`."""
+    return Failure("Runtime.InvalidResponseModeHeader", "Invalid response mode header")
+
+
+def posted(error_type: str | None, body: bytes) -> Failure:
+    """The handler failed, and the runtime posted how. `error_type` is its header."""
+    return Failure(error_type or "Runtime.Unknown", "", posted=body, is_platform=False)
+
+
+def init_error(error_type: str | None, body: bytes) -> Failure:
+    """The runtime cannot initialize, and posted why. `error_type` is its header."""
+    return Failure(error_type or "Runtime.Unknown", "", posted=body)

@@ -1,0 +1,258 @@
+"""Log lines: those Lambda itself writes about an environment, and the runtime's bytes cut into lines. Pure.
+
+Text as in CloudWatch: tabs between the fields, a newline at the end of each line. In JSON the `platform.*`
+records of the Telemetry API, by the function's system log level.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from squib.model.limits import MAX_LOG_EVENT_BYTES
+from squib.model.units import EpochMs
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One invocation's bill. Durations are milliseconds with a fraction."""
+
+    request_id: str
+    duration_ms: float
+    init_duration_ms: float | None
+    """Of a cold start; None when the invocation found its runtime initialized, or did that itself."""
+    memory_mib: int
+    status: str = "success"
+    """`success`, `error`, `timeout`."""
+    error_type: str = ""
+    is_platform_failure: bool = False
+    """Not the function said that it failed: the text form shows the status only then."""
+
+    @property
+    def billed_ms(self) -> int:
+        """Initialization and run, rounded up."""
+        return math.ceil(self.duration_ms + (self.init_duration_ms or 0.0))
+
+    def max_memory_used_mib(self, peak_bytes: int) -> int:
+        """Rounded up, and never more than the function has."""
+        return min(-(-peak_bytes // 1_048_576), self.memory_mib)
+
+
+class SystemLines(Protocol):
+    """What Lambda writes. Each answer is one log event, or empty when it is not wanted."""
+
+    def init_start(self, now_ms: EpochMs) -> str: ...
+
+    def init_report(
+        self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
+    ) -> str:
+        """Of an initialization that did not succeed; `phase` is `init` or `invoke`."""
+
+    def start(self, now_ms: EpochMs, request_id: str) -> str: ...
+
+    def failure(self, now_ms: EpochMs, request_id: str, status: str, error_type: str, text: str) -> str:
+        """Why the platform ended an invocation."""
+
+    def end(self, now_ms: EpochMs, request_id: str) -> str: ...
+
+    def report(self, now_ms: EpochMs, report: Report, peak_bytes: int) -> str: ...
+
+
+class TextLines:
+    """`LogFormat: Text`."""
+
+    def __init__(self, *, version: str, runtime_version: str, runtime_version_arn: str) -> None:
+        self._version = f" Version: {version}\n"
+        self._init_start = (
+            f"INIT_START Runtime Version: {runtime_version}\tRuntime Version ARN: {runtime_version_arn}\n"
+        )
+
+    def init_start(self, now_ms: EpochMs) -> str:
+        return self._init_start
+
+    def init_report(
+        self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
+    ) -> str:
+        kind = f"\tError Type: {error_type}" if status == "error" and error_type else ""
+        return f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\tStatus: {status}{kind}\n"
+
+    def start(self, now_ms: EpochMs, request_id: str) -> str:
+        return f"START RequestId: {request_id}{self._version}"
+
+    def failure(self, now_ms: EpochMs, request_id: str, status: str, error_type: str, text: str) -> str:
+        if status == "timeout":
+            reason = text.removeprefix(f"RequestId: {request_id} Error: ")
+            return f"{iso_time(now_ms)} {request_id} {reason}\n\n"
+        return f"{text}\n{error_type}\n"
+
+    def end(self, now_ms: EpochMs, request_id: str) -> str:
+        return f"END RequestId: {request_id}\n"
+
+    def report(self, now_ms: EpochMs, report: Report, peak_bytes: int) -> str:
+        init_ms = report.init_duration_ms
+        init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
+        status = ""
+        if report.is_platform_failure:
+            status = f"Status: {report.status}"
+            if report.status == "error":
+                status += f"\tError Type: {report.error_type}"
+        return (
+            f"REPORT RequestId: {report.request_id}\tDuration: {report.duration_ms:.2f} ms\t"
+            f"Billed Duration: {report.billed_ms} ms\tMemory Size: {report.memory_mib} MB\t"
+            f"Max Memory Used: {report.max_memory_used_mib(peak_bytes)} MB\t{init}{status}\n"
+        )
+
+
+_LEVELS: Final = {"DEBUG": 0, "INFO": 1, "WARN": 2}
+
+
+class JsonLines:
+    """`LogFormat: JSON`, with records below the system log level left out."""
+
+    def __init__(
+        self, *, version: str, runtime_version: str, runtime_version_arn: str, level: str = "INFO"
+    ) -> None:
+        self._version = version
+        self._runtime = {"runtimeVersion": runtime_version, "runtimeVersionArn": runtime_version_arn}
+        self._level = _LEVELS[level]
+
+    def _record(self, level: str, now_ms: EpochMs, kind: str, record: Mapping[str, Any]) -> str:
+        if _LEVELS[level] < self._level:
+            return ""
+        whole = {"time": iso_time(now_ms), "type": f"platform.{kind}", "record": record}
+        return _encode(whole).decode() + "\n"
+
+    def init_start(self, now_ms: EpochMs) -> str:
+        record = {"initializationType": "on-demand", "phase": "init", **self._runtime}
+        return self._record("INFO", now_ms, "initStart", record)
+
+    def init_report(
+        self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
+    ) -> str:
+        record: dict[str, Any] = {
+            "initializationType": "on-demand",
+            "phase": phase,
+            "status": status,
+            "metrics": {"durationMs": round(duration_ms, 3)},
+        }
+        if status == "error" and error_type:
+            record["errorType"] = error_type
+        return self._record("WARN", now_ms, "initReport", record)
+
+    def start(self, now_ms: EpochMs, request_id: str) -> str:
+        return self._record("INFO", now_ms, "start", {"requestId": request_id, "version": self._version})
+
+    def failure(self, now_ms: EpochMs, request_id: str, status: str, error_type: str, text: str) -> str:
+        return ""  # the report says it
+
+    def end(self, now_ms: EpochMs, request_id: str) -> str:
+        return ""  # there is no such record among the system logs
+
+    def report(self, now_ms: EpochMs, report: Report, peak_bytes: int) -> str:
+        metrics: dict[str, Any] = {
+            "durationMs": round(report.duration_ms, 3),
+            "billedDurationMs": report.billed_ms,
+            "memorySizeMB": report.memory_mib,
+            "maxMemoryUsedMB": report.max_memory_used_mib(peak_bytes),
+        }
+        if report.init_duration_ms is not None:
+            metrics["initDurationMs"] = round(report.init_duration_ms, 3)
+        record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+        if report.status == "error":
+            record["errorType"] = report.error_type
+        level = "INFO" if report.status == "success" else "WARN"
+        return self._record(level, now_ms, "report", record)
+
+
+def iso_time(now_ms: EpochMs) -> str:
+    """`2026-01-31T12:34:56.789Z`."""
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z"
+
+
+# --- the runtime's bytes
+
+
+class LineSplitter:
+    """Cuts what comes out of stdout and stderr into log events: one a line, newline included."""
+
+    def __init__(self, max_bytes: int = MAX_LOG_EVENT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that `data` completes; a longer line than `max_bytes` comes in pieces."""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        lines = data.splitlines(keepends=True) if b"\r" not in data else _split_at_newlines(data)
+        if lines and not lines[-1].endswith(b"\n"):
+            self._rest = lines.pop()
+            while len(self._rest) >= self._max_bytes:
+                lines.append(self._rest[: self._max_bytes])
+                self._rest = self._rest[self._max_bytes :]
+        return [line.decode("utf-8", "replace") for line in lines]
+
+    def flush(self) -> list[str]:
+        """What has not seen its newline yet."""
+        rest, self._rest = self._rest, b""
+        return [rest.decode("utf-8", "replace")] if rest else []
+
+
+def _split_at_newlines(data: bytes) -> list[bytes]:
+    """Splits at newlines only: runtimes put carriage returns inside a line on purpose."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
+
+
+class FrameParser:
+    """Reads the framed log records of a runtime: type, length and time in 16 bytes, then the message.
+
+    The sizes come from inside the environment and are not trusted: no more than `max_bytes` are kept, longer
+    messages come in pieces, and after a wrong type the rest of that read is taken for plain text.
+    """
+
+    _HEAD_BYTES: Final = 16
+    _MAGIC: Final = b"\xa5\x5a"
+
+    def __init__(self, max_bytes: int = MAX_LOG_EVENT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._buffer = b""
+        self._missing = 0  # of the message being read
+        self._at_ms: EpochMs | None = None
+
+    def feed(self, data: bytes) -> Iterator[tuple[EpochMs | None, str]]:
+        """The records that `data` completes, with their time (None when it is not known)."""
+        buffer = self._buffer + data if self._buffer else data
+        at = 0
+        while True:
+            if self._missing == 0:
+                if len(buffer) - at < self._HEAD_BYTES:
+                    break
+                if not buffer.startswith(self._MAGIC, at):
+                    yield None, buffer[at:].decode("utf-8", "replace")
+                    at = len(buffer)
+                    break
+                self._missing = int.from_bytes(buffer[at + 4 : at + 8], "big")
+                self._at_ms = EpochMs(int.from_bytes(buffer[at + 8 : at + 16], "big") // 1000)
+                at += self._HEAD_BYTES
+                if self._missing == 0:
+                    continue
+            size = min(self._missing, self._max_bytes)
+            if len(buffer) - at < size:
+                break
+            yield self._at_ms, buffer[at : at + size].decode("utf-8", "replace")
+            self._missing -= size
+            at += size
+        self._buffer = buffer[at:]
+
+    def flush(self) -> Iterator[tuple[EpochMs | None, str]]:
+        """What came of a record that will not be completed."""
+        if self._buffer:
+            yield None, self._buffer.decode("utf-8", "replace")
+        self._buffer = b""
+        self._missing = 0

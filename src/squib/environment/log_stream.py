@@ -1,0 +1,69 @@
+"""The log stream of one environment: what its runtime writes and what Lambda writes about it, in order."""
+
+from squib.environment.driver import LogSource
+from squib.environment.log_lines import FrameParser, LineSplitter, SystemLines
+from squib.model.limits import LOG_TAIL_BYTES
+from squib.model.units import EpochMs
+from squib.store.base import LogWriter
+
+_CREDIBLE_MS = 60 * 60 * 1000  # a time the runtime gives counts when it is so near to ours
+
+
+class EnvironmentLog:
+    """Owns the writer. Bytes of the runtime come by `feed`, lines of Lambda by `write`."""
+
+    def __init__(self, writer: LogWriter, lines: SystemLines) -> None:
+        self.lines = lines
+        self._writer = writer
+        self._append = writer.append
+        self._output = LineSplitter()
+        self._telemetry = FrameParser()
+        self._tail: list[str] | None = None
+
+    def write(self, now_ms: EpochMs, message: str) -> None:
+        """Adds one event, unless it is empty."""
+        if message:
+            self._append(now_ms, message)
+            if self._tail is not None:
+                self._tail.append(message)
+
+    def feed(self, source: LogSource, data: bytes, now_ms: EpochMs) -> None:
+        """Takes what the runtime wrote."""
+        if source is LogSource.OUTPUT:
+            for line in self._output.feed(data):
+                self.write(now_ms, line)
+        else:
+            for at_ms, message in self._telemetry.feed(data):
+                is_credible = at_ms is not None and abs(at_ms - now_ms) < _CREDIBLE_MS
+                self.write(at_ms if is_credible and at_ms is not None else now_ms, message)
+
+    def flush(self, now_ms: EpochMs) -> None:
+        """Adds the last line though its newline is missing."""
+        for line in self._output.flush():
+            self.write(now_ms, line)
+
+    def runtime_ended(self, now_ms: EpochMs) -> None:
+        """The next bytes are another runtime's."""
+        self.flush(now_ms)
+        for _, message in self._telemetry.flush():
+            self.write(now_ms, message)
+
+    def start_tail(self) -> None:
+        """Keeps what is written from now on."""
+        self._tail = []
+
+    def take_tail(self) -> bytes:
+        """The last 4 KB written since `start_tail`, which is over now."""
+        tail, self._tail = self._tail or [], None
+        kept: list[bytes] = []
+        size = 0
+        for message in reversed(tail):
+            kept.append(message.encode())
+            size += len(kept[-1])
+            if size >= LOG_TAIL_BYTES:
+                break
+        return b"".join(reversed(kept))[-LOG_TAIL_BYTES:]
+
+    def close(self) -> None:
+        """Gives the stream up."""
+        self._writer.close()

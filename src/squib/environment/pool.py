@@ -1,0 +1,404 @@
+"""All execution environments of this node: the shell of `scheduler.assignment`.
+
+An invocation takes the idle environment that was used last, or waits; whichever comes first, its own new
+environment or one that another invocation gave back, serves it. All methods are called on the event loop.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from squib.clock import Clock, Entropy
+from squib.environment.driver import SandboxDriver
+from squib.environment.environment import Done, Environment, Surroundings
+from squib.environment.log_lines import JsonLines, SystemLines, TextLines
+from squib.environment.log_stream import EnvironmentLog
+from squib.environment.variables import runtime_version
+from squib.http.limits import HttpLimits
+from squib.http.protocol import Handler
+from squib.http.server import refuse_too_large
+from squib.model.errors import ServiceUnavailable, SquibError, TooManyRequests
+from squib.model.function import FunctionKey, FunctionVersion
+from squib.model.identity import AccessKey
+from squib.model.invocation import Invocation, InvokeOutcome
+from squib.model.limits import IDLE_EXPIRY_S, MAX_CREATE_REQUEST_BYTES
+from squib.model.log import LogGroupKey
+from squib.model.runtime import runtime_version_arn
+from squib.model.units import ArchiveDigest, EnvironmentId
+from squib.scheduler.assignment import Assignment, assign, least_recently_used
+from squib.scheduler.environment import HAS_INVOCATION, State
+from squib.scheduler.parameters import FREEZE_AFTER_MS
+from squib.store.base import Logs
+
+_log: Final = logging.getLogger("squib.environment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """Bounds of one node's environments."""
+
+    max_environments: int = 1_000
+    idle_expiry_s: float = IDLE_EXPIRY_S
+    freeze_after_ms: float = FREEZE_AFTER_MS
+    """How long an environment stays idle before its processes are stopped."""
+    endpoint_url: str = "http://127.0.0.1:4566"
+    """squib's own API as seen from inside an environment."""
+    max_endpoint_connections: int = 64
+    """That one environment may have to it."""
+
+
+class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment as an operator sees it."""
+
+    environment_id: EnvironmentId
+    function_arn: str
+    version: str
+    state: str
+    is_frozen: bool
+    idle_ms: float
+    """0 while it has an invocation or initializes."""
+
+
+_STARTING, _IDLE, _BUSY, _STOPPING = range(4)  # where the pool has an environment
+
+
+class _Group:
+    """The environments of one revision of one version, and the invocations that wait for one."""
+
+    __slots__ = ("counts", "function", "idle", "is_retired", "waiting")
+
+    def __init__(self, function: FunctionVersion) -> None:
+        self.function = function
+        self.idle: list[Environment] = []  # the one used last at the end; those without a runtime in front
+        self.counts = [0, 0, 0, 0]  # environments by place
+        self.waiting: deque[tuple[Invocation, Done]] = deque()
+        self.is_retired = False
+
+
+class Pool:
+    """Owns the environments. `run` must be running while invocations are made."""
+
+    def __init__(
+        self,
+        *,
+        driver: SandboxDriver,
+        logs: Logs,
+        clock: Clock,
+        entropy: Entropy,
+        mint: Callable[[FunctionVersion, EnvironmentId], AccessKey],
+        revoke: Callable[[str], None],
+        endpoint: Handler,
+        on_endpoint_too_large: Handler = refuse_too_large,
+        options: PoolOptions | None = None,
+    ) -> None:
+        """`mint` makes the credentials of an environment, `revoke` ends them by access key id; `endpoint`
+        serves squib's own API to functions."""
+        self._options = options or PoolOptions()
+        self._logs = logs
+        self._clock = clock
+        self._entropy = entropy
+        self._surroundings = Surroundings(
+            driver=driver,
+            clock=clock,
+            open_log=self._open_log,
+            mint=mint,
+            revoke=revoke,
+            endpoint=endpoint,
+            on_endpoint_too_large=on_endpoint_too_large,
+            endpoint_limits=HttpLimits(
+                max_body_bytes=MAX_CREATE_REQUEST_BYTES,
+                max_connections=self._options.max_endpoint_connections,
+            ),
+            endpoint_url=self._options.endpoint_url,
+            freeze_after_ms=self._options.freeze_after_ms,
+            idle_expiry_ms=self._options.idle_expiry_s * 1000,
+        )
+        self._groups: dict[tuple[str, str], _Group] = {}  # by revision and version
+        self._environments: dict[EnvironmentId, Environment] = {}
+        self._live_count = 0  # of those that are not stopping
+        self._loop = asyncio.get_running_loop()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._is_closing = False
+        self._changed = asyncio.Event()  # an environment stopped, or an invocation ended while closing
+        self._closed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweep_at_ms = float("inf")
+
+    # --- invoking
+
+    def try_invoke(self, invocation: Invocation, done: Done) -> bool:
+        """Gives the invocation to an idle environment; False, and nothing done, when there is none."""
+        function = invocation.function
+        group = self._groups.get((function.revision_id, function.version))
+        if group is None or not group.idle or self._is_closing:
+            return False
+        self._assign(group.idle.pop(), invocation, done)
+        return True
+
+    async def invoke(self, invocation: Invocation) -> InvokeOutcome:
+        """The outcome of one invocation. Waits as long as the function's timeout and an initialization.
+
+        Raises TooManyRequests when no environment can be had, ServiceUnavailable when the pool closes,
+        PlatformError when the machine fails. When the caller is cancelled, an invocation that has begun goes
+        on without it.
+        """
+        waiter: asyncio.Future[InvokeOutcome] = self._loop.create_future()
+
+        def done(outcome: InvokeOutcome | SquibError) -> None:
+            if waiter.done():
+                return
+            if isinstance(outcome, SquibError):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(outcome)
+
+        if not self.try_invoke(invocation, done):
+            self._wait(invocation, done)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._forget_waiting(invocation, done)
+            raise
+
+    def _assign(self, environment: Environment, invocation: Invocation, done: Done) -> None:
+        _move(environment, _BUSY)
+        environment.assign(invocation, done)
+        if environment.deadline_ms < self._sweep_at_ms:
+            self.due(environment.deadline_ms)
+
+    def _wait(self, invocation: Invocation, done: Done) -> None:
+        """Queues an invocation, and starts an environment when `scheduler.assignment` says so."""
+        if self._is_closing:
+            done(ServiceUnavailable())
+            return
+        function = invocation.function
+        key = (function.revision_id, function.version)
+        group = self._groups.get(key)
+        if group is None:
+            self._retire_older(function)
+            group = self._groups[key] = _Group(function)
+        decision = assign(
+            idle_count=len(group.idle),
+            starting_count=group.counts[_STARTING],
+            waiting_count=len(group.waiting),
+            busy_count=group.counts[_BUSY],
+            total_count=self._live_count,
+            evictable_count=sum(len(other.idle) for other in self._groups.values() if other is not group),
+            max_environments=self._options.max_environments,
+        )
+        if decision is Assignment.REFUSE:
+            self._drop_if_empty(group)
+            done(TooManyRequests("ConcurrentInvocationLimitExceeded"))
+            return
+        group.waiting.append((invocation, done))
+        if decision is Assignment.EVICT_AND_START:
+            others = (one for other in self._groups.values() if other is not group for one in other.idle)
+            evicted = least_recently_used((one.idle_since_ms, one) for one in others)
+            if evicted is not None:
+                evicted.retire()
+        if decision is Assignment.START or decision is Assignment.EVICT_AND_START:
+            self._start(group)
+
+    def _start(self, group: _Group) -> None:
+        self._live_count += 1
+        environment = Environment(
+            self, self._surroundings, group.function, self._entropy.environment_id(), group
+        )
+        environment.place = _STARTING
+        group.counts[_STARTING] += 1
+        self._environments[environment.environment_id] = environment
+        _log.info("environment_started environment_id=%s", environment.environment_id)
+
+    def _forget_waiting(self, invocation: Invocation, done: Done) -> None:
+        group = self._groups.get((invocation.function.revision_id, invocation.function.version))
+        if group is not None and (invocation, done) in group.waiting:
+            group.waiting.remove((invocation, done))
+
+    # --- what environments say (Owner)
+
+    def offer(self, environment: Environment) -> None:
+        """An environment can take an invocation: the one that waits longest, if any."""
+        group: _Group = environment.group
+        if group.waiting:
+            self._assign(environment, *group.waiting.popleft())
+            return
+        if self._is_closing:
+            self._changed.set()
+        _move(environment, _IDLE)
+        if environment.state is State.IDLE:
+            group.idle.append(environment)
+        else:
+            group.idle.insert(0, environment)
+        if group.is_retired:
+            environment.retire()
+            return
+        freeze_at_ms = environment.idle_since_ms + self._options.freeze_after_ms
+        if freeze_at_ms < self._sweep_at_ms:
+            self.due(freeze_at_ms)
+
+    def stopping(self, environment: Environment) -> None:
+        """An environment begins to stop. When it could not be started, one invocation that waits is told."""
+        group: _Group = environment.group
+        self._live_count -= 1
+        was_starting = environment.place == _STARTING
+        if environment.place == _IDLE:
+            group.idle.remove(environment)
+        _move(environment, _STOPPING)
+        if was_starting and environment.fault is not None and len(group.waiting) > group.counts[_STARTING]:
+            group.waiting.popleft()[1](environment.fault)
+        if group.waiting and not self._is_closing and group.counts[_STARTING] + group.counts[_BUSY] == 0:
+            self._start(group)
+        self._drop_if_empty(group)
+
+    def stopped(self, environment: Environment) -> None:
+        """An environment is no more."""
+        del self._environments[environment.environment_id]
+        self._changed.set()
+        _log.info("environment_stopped environment_id=%s", environment.environment_id)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine in the pool's task group."""
+        assert self._tasks is not None, "the pool runs"
+        self._tasks.create_task(work)
+
+    def due(self, at_ms: float) -> None:
+        """Sweeps at that monotonic time, or earlier."""
+        if at_ms >= self._sweep_at_ms:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._sweep_at_ms = at_ms
+        delay_s = max(0.0, at_ms - self._clock.monotonic_ms()) / 1000
+        self._timer = self._loop.call_later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """One timer for all: timeouts, freezing, expiry."""
+        self._timer = None
+        self._sweep_at_ms = float("inf")
+        now_ms = self._clock.monotonic_ms()
+        due_ms = float("inf")
+        for environment in list(self._environments.values()):
+            due_ms = min(due_ms, environment.sweep(now_ms))
+        if due_ms < self._sweep_at_ms:
+            self.due(due_ms)
+
+    # --- retiring
+
+    def retire(self, key: FunctionKey, *, keep_revision_ids: frozenset[str] = frozenset()) -> None:
+        """Ends the environments of a function: idle ones now, busy ones after their invocation. Those of the
+        revisions to keep stay."""
+        for group in list(self._groups.values()):
+            if group.function.key == key and group.function.revision_id not in keep_revision_ids:
+                self._retire_group(group)
+
+    def _retire_older(self, function: FunctionVersion) -> None:
+        for group in list(self._groups.values()):
+            if group.function.key == function.key and group.function.version == function.version:
+                self._retire_group(group)
+
+    def _retire_group(self, group: _Group) -> None:
+        group.is_retired = True
+        for environment in list(group.idle):
+            environment.retire()
+        self._drop_if_empty(group)
+
+    def _drop_if_empty(self, group: _Group) -> None:
+        if not group.waiting and not any(group.counts[:_STOPPING]):
+            key = (group.function.revision_id, group.function.version)
+            if self._groups.get(key) is group:
+                del self._groups[key]
+
+    # --- looking
+
+    def functions(self) -> set[FunctionKey]:
+        """The functions that have environments, or invocations that wait for one."""
+        return {group.function.key for group in self._groups.values()}
+
+    def in_use(self) -> set[ArchiveDigest]:
+        """The code of every environment there is, and of every invocation that waits."""
+        digests = {environment.function.code.digest for environment in self._environments.values()}
+        digests.update(group.function.code.digest for group in self._groups.values())
+        return digests
+
+    def snapshot(self) -> list[EnvironmentView]:
+        """Every environment there is, in the order they were started."""
+        now_ms = self._clock.monotonic_ms()
+        return [
+            EnvironmentView(
+                environment_id=one.environment_id,
+                function_arn=one.function.key.arn(),
+                version=one.function.version,
+                state=one.state.name.lower(),
+                is_frozen=one.is_frozen,
+                idle_ms=now_ms - one.idle_since_ms if one.place == _IDLE else 0.0,
+            )
+            for one in self._environments.values()
+        ]
+
+    def _open_log(self, function: FunctionVersion, stream: str) -> EnvironmentLog:
+        group = LogGroupKey(function.key.account_id, function.key.region, function.logging.log_group)
+        writer = self._logs.open_stream(group, stream, now_ms=self._clock.now_ms())
+        return EnvironmentLog(writer, system_lines(function))
+
+    # --- running
+
+    async def run(self) -> None:
+        """Holds the pool's tasks until `close` has ended, or it is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await self._closed.wait()
+
+    async def close(self, drain_timeout_s: float) -> None:
+        """Takes no more invocations, lets those there are end for at most `drain_timeout_s`, then ends every
+        environment."""
+        self._is_closing = True
+        try:
+            async with asyncio.timeout(drain_timeout_s):
+                while any(self._has_work()):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        for group in self._groups.values():
+            while group.waiting:
+                group.waiting.popleft()[1](ServiceUnavailable())
+        for environment in list(self._environments.values()):
+            environment.retire(ServiceUnavailable())
+        while self._environments:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._closed.set()
+
+    def _has_work(self) -> Iterator[bool]:
+        for group in self._groups.values():
+            yield bool(group.waiting)
+        for environment in self._environments.values():
+            yield environment.state in HAS_INVOCATION
+
+
+def _move(environment: Environment, place: int) -> None:
+    counts = environment.group.counts
+    counts[environment.place] -= 1
+    counts[place] += 1
+    environment.place = place
+
+
+def system_lines(function: FunctionVersion) -> SystemLines:
+    """What Lambda writes to the function's log, in its format."""
+    version = runtime_version(function.runtime)
+    arn = runtime_version_arn(function.runtime, function.key.region)
+    if function.logging.log_format == "JSON":
+        return JsonLines(
+            version=function.version,
+            runtime_version=version,
+            runtime_version_arn=arn,
+            level=function.logging.system_log_level or "INFO",
+        )
+    return TextLines(version=function.version, runtime_version=version, runtime_version_arn=arn)

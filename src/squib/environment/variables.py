@@ -1,0 +1,64 @@
+"""The variables a runtime finds in its environment: the reserved and unreserved lists of the guide. Pure."""
+
+from typing import Final
+
+from squib.model.function import FunctionVersion
+from squib.model.identity import AccessKey
+
+_DEFAULTS: Final = {
+    "LANG": "en_US.UTF-8",
+    "TZ": ":UTC",
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "LD_LIBRARY_PATH": (
+        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+    ),
+    "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+}
+"""A function may set these itself."""
+
+
+def environment_variables(
+    function: FunctionVersion, *, log_stream: str, endpoint_url: str, access_key: AccessKey
+) -> dict[str, str]:
+    """Everything but what a driver adds: the Runtime API's address and the telemetry descriptor.
+
+    `endpoint_url` is squib's own API as seen from inside.
+    """
+    variables = dict(_DEFAULTS)
+    if function.runtime.startswith("python"):
+        variables["PYTHONPATH"] = "/var/runtime"
+    elif function.runtime.startswith("nodejs"):
+        variables["NODE_PATH"] = "/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task"
+    variables["AWS_ENDPOINT_URL"] = endpoint_url
+    variables.update(function.environment_variables or {})
+    variables |= {
+        "_HANDLER": function.handler,
+        "AWS_REGION": function.key.region,
+        "AWS_DEFAULT_REGION": function.key.region,
+        "AWS_LAMBDA_FUNCTION_NAME": function.key.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mib),
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": function.logging.log_group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "AWS_ACCESS_KEY_ID": access_key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": access_key.secret_access_key,
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    }
+    if access_key.session_token is not None:
+        variables["AWS_SESSION_TOKEN"] = access_key.session_token
+    if not function.runtime.startswith("provided"):
+        variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{function.runtime}"
+    if function.logging.log_format == "JSON":
+        variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        variables["AWS_LAMBDA_LOG_LEVEL"] = function.logging.application_log_level or "INFO"
+    return variables
+
+
+def runtime_version(runtime: str) -> str:
+    """A runtime's name as INIT_START shows it: `python:3.12`."""
+    for language in ("python", "nodejs", "java", "dotnet", "ruby"):
+        if runtime.startswith(language):
+            return f"{language}:{runtime.removeprefix(language).removesuffix('.x')}"
+    return runtime.replace(".", ":", 1)
