@@ -1,0 +1,27 @@
+"""Fixtures of the tests that run a whole squib: one for all tests of a worker."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from harness.squib import Squib, clean_environment
+
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_CONFIG_FILE"] = "/dev/null"
+os.environ["AWS_SHARED_CREDENTIALS_FILE"] = "/dev/null"
+
+
+@pytest.fixture(scope="session")
+def squib() -> Iterator[Squib]:
+    """A squib with full isolation where this machine allows it. Tests keep apart by function names."""
+    with Squib() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ready_runtimes(squib: Squib) -> frozenset[str]:
+    """The runtimes whose interpreters this machine has."""
+    listing = squib.command("runtimes", "list", variables=clean_environment())
+    rows = [line.split() for line in listing.stdout.splitlines()[1:]]
+    return frozenset(row[0] for row in rows if row[1] == "ready")
