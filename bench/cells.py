@@ -91,18 +91,11 @@ def _echo_expectation(contestant: Contestant, event: bytes) -> Expect:
     return Expect(body=answer.body)
 
 
-def _sample(outcome: Outcome, **more: float) -> Sample:
-    return Sample(
-        values={
-            "p50_ms": outcome.p50_us / 1000,
-            "p99_ms": outcome.p99_us / 1000,
-            "rate_per_s": outcome.rate,
-            **more,
-        },
-        ok=outcome.ok,
-        failed=outcome.failed,
-        first_failure=outcome.first_failure,
-    )
+def _sample(outcome: Outcome) -> Sample:
+    values = {"rate_per_s": outcome.rate}
+    if outcome.ok:
+        values |= {"p50_ms": outcome.p50_us / 1000, "p99_ms": outcome.p99_us / 1000}
+    return Sample(values=values, ok=outcome.ok, failed=outcome.failed, first_failure=outcome.first_failure)
 
 
 def warm(contestant: Contestant, bench: Bench) -> Sample:
@@ -174,8 +167,7 @@ def disconnect(contestant: Contestant, bench: Bench) -> Sample:
         _vanish(contestant.port, request, number % 5)
     clients = min(4, contestant.max_connections)
     shape = Shape(connections=clients, each=FOLLOWING_REQUESTS // clients)
-    outcome = bench.generator.run(contestant.port, request, shape, expect)
-    return _sample(outcome, vanished_count=float(bench.effort.vanishing_clients))
+    return _sample(bench.generator.run(contestant.port, request, shape, expect))
 
 
 def _vanish(port: int, request: bytes, way: int) -> None:

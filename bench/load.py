@@ -111,6 +111,7 @@ class _Client:
     body: list[bytes] = field(default_factory=list)
     failed_function: bool = False
     done: bool = False
+    keeps_alive: bool = True
     parser: Any = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -120,7 +121,7 @@ class _Client:
         self.body.append(part)
 
     def on_message_complete(self) -> None:
-        self.done = True
+        self.done, self.keeps_alive = True, self.parser.should_keep_alive()
 
 
 class PythonGenerator:
@@ -194,7 +195,7 @@ class PythonGenerator:
             right = status == 200 and not client.failed_function and expect.holds(body)
             finish(client, "" if right else f"status {status}: {body[:150]!r}")
             client.is_reused = True
-            if not client.parser.should_keep_alive():
+            if not client.keeps_alive:
                 reopen(client)
             start(client)
 
