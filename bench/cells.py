@@ -187,6 +187,8 @@ def memory_use(contestant: Contestant, bench: Bench) -> Sample:
     assert idle is not None
     found = [processes for processes in contestant.environments() if processes]
     values = {"idle_rss_mib": idle.resident_mib, "idle_pss_mib": idle.proportional_mib}
+    if serving := contestant.serving_memory():
+        values |= {"serving_rss_mib": serving.resident_mib, "serving_pss_mib": serving.proportional_mib}
     if found:
         uses = [memory(processes) for processes in found]
         values["environment_own_mib"] = statistics.median(use.own_mib for use in uses)

@@ -76,6 +76,16 @@ def sandbox_processes(namespace: str, pid: int) -> list[int]:
     return found
 
 
+def outside_environments(pids: Iterable[int]) -> list[int]:
+    """Those that run no function: in our PID namespace, or alone in theirs (a sandbox kept ready)."""
+    members: dict[str, list[int]] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            members.setdefault(os.readlink(f"/proc/{pid}/ns/pid"), []).append(pid)
+    ours = members.pop(os.readlink("/proc/self/ns/pid"), [])
+    return [*ours, *(pid for alone in members.values() if len(alone) == 1 for pid in alone)]
+
+
 class Server:
     """A process with all that it starts, its output in one file."""
 

@@ -41,10 +41,12 @@ ROWS: Final = (
     Row(cell=Cell.DISCONNECT, value="p50_ms", label="after clients vanished: p50 ms"),
     Row(cell=Cell.MEMORY, value="idle_rss_mib", label="idle server: RSS of all processes, MiB"),
     Row(cell=Cell.MEMORY, value="idle_pss_mib", label="idle server: PSS of all processes, MiB"),
+    Row(cell=Cell.MEMORY, value="serving_rss_mib", label="server in use, environments left out: RSS, MiB"),
+    Row(cell=Cell.MEMORY, value="serving_pss_mib", label="the same: PSS, MiB"),
     Row(cell=Cell.MEMORY, value="environment_own_mib", label="idle warm Python environment: own, MiB"),
-    Row(cell=Cell.MEMORY, value="environment_anonymous_mib", label="the same: anonymous, MiB"),
-    Row(cell=Cell.MEMORY, value="environment_pss_mib", label="the same: PSS, MiB"),
-    Row(cell=Cell.MEMORY, value="environment_cgroup_mib", label="the same: its memory cgroup, MiB"),
+    Row(cell=Cell.MEMORY, value="environment_anonymous_mib", label="the environment: anonymous, MiB"),
+    Row(cell=Cell.MEMORY, value="environment_pss_mib", label="the environment: PSS, MiB"),
+    Row(cell=Cell.MEMORY, value="environment_cgroup_mib", label="the environment: its memory cgroup, MiB"),
 )
 
 

@@ -53,6 +53,9 @@ class Contestant(Protocol):
     def stop(self) -> int:
         """Ends every process of it; returns how many it had left behind by itself."""
 
+    def serving_memory(self) -> Memory | None:
+        """Of its processes that run no function, once some have run; None when these cannot be told apart."""
+
     def request(self, function: str, event: bytes) -> bytes:
         """One Invoke to send to `port`, fresh for five minutes."""
 

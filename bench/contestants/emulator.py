@@ -38,6 +38,10 @@ class Emulator:
         """Ends it."""
         return self._server.end() if self._server else 0
 
+    def serving_memory(self) -> Memory | None:
+        """The emulator is one process: see its idle memory."""
+        return None
+
     def request(self, function: str, event: bytes) -> bytes:
         """An Invoke; every function has the same name here."""
         return signed("POST", self.port, INVOKE_PATH.format("function"), event, UNCHECKED)

@@ -55,6 +55,10 @@ class MiniStack:
         """Ends it."""
         return self._server.end() if self._server else 0
 
+    def serving_memory(self) -> Memory | None:
+        """Its workers are like any other of its processes."""
+        return None
+
     def request(self, function: str, event: bytes) -> bytes:
         """A signed Invoke."""
         assert self._api is not None

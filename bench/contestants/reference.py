@@ -101,6 +101,10 @@ class Reference:
         """Ends both routers."""
         return sum(router.end() for router in (self.router, self._cold_router) if router)
 
+    def serving_memory(self) -> Memory | None:
+        """The router is one process: see its idle memory."""
+        return None
+
     def request(self, function: str, event: bytes) -> bytes:
         """An Invoke; the router knows one function only."""
         return signed("POST", self.port, INVOKE_PATH.format(function), event, UNCHECKED)
@@ -157,6 +161,10 @@ class Bare:
     def environments(self) -> list[list[int]]:
         """None of its own."""
         return []
+
+    def serving_memory(self) -> Memory | None:
+        """The router is one process: see its idle memory."""
+        return None
 
     def request(self, function: str, event: bytes) -> bytes:
         """Never used: there is no caller."""

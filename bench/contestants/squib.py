@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.contestants.base import START_LIMIT_S, Cell, ColdAnswer
 from bench.contestants.environ import plain_environ
 from bench.contestants.lambda_api import LambdaApi
-from bench.process import Memory, Server, idle_memory
+from bench.process import Memory, Server, idle_memory, memory, outside_environments
 from bench.provision import OUT
 from bench.signing import AccessKey
 
@@ -70,6 +70,13 @@ class Squib:
         if self._data:
             shutil.rmtree(self._data, ignore_errors=True)
         return left
+
+    def serving_memory(self) -> Memory | None:
+        """Daemon, launcher, fork servers and the sandboxes kept ready; None without isolation."""
+        assert self._server is not None
+        processes = self._server.processes()
+        outside = outside_environments(processes)
+        return memory(outside) if len(outside) < len(processes) else None
 
     def request(self, function: str, event: bytes) -> bytes:
         """A signed Invoke."""
