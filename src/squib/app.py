@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,17 +162,28 @@ async def _serve(settings: Settings, machine: Machine) -> int:
         given = StoredKey(
             access_key_id=identity.root_access_key_id, secret_access_key=identity.root_secret_access_key
         )
+    failures: list[str] = []
+
+    def fail(reason: str) -> None:
+        failures.append(reason)
+        stopping.set()
+
     async with await open_store(StoreOptions(data_dir=data_dir), clock) as store:
         roots = RootCredentials.load_or_create(data_dir, identity.account_id, given, entropy)
         keyring = KeyRing(roots.keys, clock, entropy)
         await store.write(lambda tx: tx.put_account(identity.account_id, created_at_ms=clock.now_ms()))
-        async with _driver(settings, machine, data_dir) as driver:
+        async with _driver(settings, machine, data_dir, fail) as driver:
             parts = _Parts(settings, machine, store, keyring, driver, clock, entropy)
-            return await parts.serve(stopping)
+            await parts.serve(stopping)
+    for reason in failures:
+        log.error("stopped_without_launcher reason=%r: start squib again", reason)
+    return 1 if failures else 0
 
 
 @contextlib.asynccontextmanager
-async def _driver(settings: Settings, machine: Machine, data_dir: Path) -> AsyncIterator[SandboxDriver]:
+async def _driver(
+    settings: Settings, machine: Machine, data_dir: Path, on_lost: Callable[[str], None]
+) -> AsyncIterator[SandboxDriver]:
     unavailable = machine.unavailable
     driver: SandboxDriver | None = None
     if machine.launcher is not None:
@@ -181,6 +192,7 @@ async def _driver(settings: Settings, machine: Machine, data_dir: Path) -> Async
             machine.runtimes,
             unavailable,
             SandboxDriverOptions(cpu_quota=settings.isolation.cpu == "quota"),
+            on_lost,
         )
         try:
             await zygotes.open()
@@ -275,8 +287,8 @@ class _Parts:
         limits = HttpLimits(max_body_bytes=MAX_CREATE_REQUEST_BYTES)
         self._http = HttpServer(self._gateway.on_exchange, limits, on_too_large=self._gateway.on_too_large)
 
-    async def serve(self, stopping: asyncio.Event) -> int:
-        """Until `stopping` is set; then drains. Gives the exit code."""
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set; then drains."""
         if self._settings.identity.trust_any_credentials:
             log.warning("signatures_not_verified: whoever reaches this port is root of every account")
         await self._activation.recover()
@@ -302,4 +314,3 @@ class _Parts:
                 task.cancel()
         await self._cache.close()
         log.info("stopped")
-        return 0

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +55,11 @@ class ZygoteDriver:
         runtimes: Mapping[str, Runtime],
         unavailable: Mapping[str, str],
         options: SandboxDriverOptions,
+        on_lost: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """`unavailable`: what to say of known runtimes that can't run here, by name."""
+        """`unavailable`: what to say of known runtimes that can't run here, by name. `on_lost` is called once
+        when no sandbox can be made any more."""
+        self._on_lost = on_lost
         self._control, self._runtimes, self._unavailable = control, runtimes, unavailable
         self._options = options
         self._loop = asyncio.get_running_loop()
@@ -148,6 +151,8 @@ class ZygoteDriver:
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
+        if self._started.done():
+            self._on_lost(reason)
 
     # --- fork servers
 
