@@ -110,7 +110,6 @@ class Environment:
         """Of the initialization or of the invocation; monotonic."""
         self._owner = owner
         self._with = surroundings
-        self._loop = asyncio.get_running_loop()
         self._api = RuntimeApi(self)
         self._endpoint = HttpServer(
             surroundings.endpoint,
@@ -128,6 +127,7 @@ class Environment:
         self._invocation: Invocation | None = None
         self._done: Done | None = None
         self._started_ms = 0.0
+        self._is_start_logged = False
         self._is_reinit = False  # the invocation's time includes an initialization
         self._payload = b""
         self._failure: Failure | SquibError | None = None
@@ -152,21 +152,13 @@ class Environment:
 
     def assign(self, invocation: Invocation, done: Done) -> None:
         """Gives the environment an invocation; only when it was offered, and once for each offer."""
-        if self._unfinished is not None:
-            self._finish()
-        clock = self._with.clock
-        now_ms = clock.monotonic_ms()
+        now_ms = self._with.clock.monotonic_ms()
         self._invocation = invocation
         self._done = done
         self._failure = None
-        self._is_reinit = self.state is State.BROKEN
+        self._is_start_logged = False
         self._started_ms = now_ms
         self.deadline_ms = now_ms + invocation.function.timeout_s * 1000
-        log = self.log
-        if invocation.wants_log_tail:
-            log.start_tail()
-        wall_ms = clock.now_ms()
-        log.write(wall_ms, log.lines.start(wall_ms, invocation.request_id))
         if self._is_frozen and self._sandbox is not None:
             self._is_frozen = False
             self._sandbox.thaw()
@@ -187,6 +179,9 @@ class Environment:
             self._happen(Event.DEADLINE)
             return now_ms + self._with.freeze_after_ms
         if state is State.IDLE or state is State.BROKEN:
+            if self._unfinished is not None:
+                self._drain_logs()
+                self._finish()
             expires_ms = self.idle_since_ms + self._with.idle_expiry_ms
             if now_ms >= expires_ms:
                 self.retire()
@@ -209,14 +204,21 @@ class Environment:
             self._cold_init_ms = self._with.clock.monotonic_ms() - self._init_started_ms
         self._happen(Event.READY)
 
-    def on_handed_out(self) -> EpochMs:
+    def on_handing_out(self) -> EpochMs:
         """The clock of an invocation starts when the runtime gets it, unless it had to start a runtime."""
         clock = self._with.clock
         now_ms = clock.monotonic_ms()
         if not self._is_reinit:
             self._started_ms = now_ms
             self.deadline_ms = now_ms + self.function.timeout_s * 1000
+        if self._unfinished is not None:
+            self._drain_logs()  # what is in the pipes now belongs before END
         return EpochMs(clock.now_ms() + int(self.deadline_ms - now_ms))
+
+    def on_handed_out(self) -> None:
+        """The log is written while the runtime works."""
+        if not self._is_start_logged:
+            self._log_start()
 
     def on_response(self, payload: bytes) -> None:
         """The function succeeded."""
@@ -261,16 +263,21 @@ class Environment:
     # --- effects
 
     def _happen(self, event: Event) -> None:
-        self.state, effects = step(RULES, self.state, event)
+        row = _ROWS.get((self.state, event))
+        if row is None:
+            step(RULES, self.state, event)  # raises
+            return
+        self.state, effects = row
         for effect in effects:
-            _EFFECTS[effect](self)
+            effect(self)
 
     def _deliver(self) -> None:
         assert self._invocation is not None, "an assigned environment has an invocation"
         self._api.deliver(self._invocation)
 
     def _answer(self) -> None:
-        """The runtime answered: the caller hears it at once, the log a moment later."""
+        """The runtime answered: the caller hears it at once. END and REPORT are written with the next START,
+        or by the next sweep, unless they are asked for."""
         failure = self._failure
         invocation = self._invocation
         done = self._done
@@ -279,10 +286,9 @@ class Environment:
         self._unfinished = self._report(invocation, failure)
         tail = b""
         if invocation.wants_log_tail:
+            self._drain_logs()
             self._finish()
             tail = self.log.take_tail()
-        else:
-            self._loop.call_soon(self._finish)
         if failure is None:
             done(Succeeded(payload=self._payload, executed_version=self.function.version, log_tail=tail))
         else:
@@ -295,6 +301,8 @@ class Environment:
         invocation = self._invocation
         done = self._done
         assert invocation is not None and done is not None and failure is not None
+        if not self._is_start_logged:
+            self._log_start()
         self._invocation = self._done = None
         reported = failures.ended(End(cause=EndCause.LOST)) if isinstance(failure, SquibError) else failure
         self._unfinished = self._report(invocation, reported)
@@ -334,6 +342,7 @@ class Environment:
         self._operate(self._kill_sandbox)
 
     def _restart(self) -> None:
+        self._log_start()
         self._generation += 1
         self._is_reinit = True
         generation = self._generation
@@ -371,13 +380,23 @@ class Environment:
             is_platform_failure=failure.is_platform,
         )
 
+    def _log_start(self) -> None:
+        invocation = self._invocation
+        assert invocation is not None, "START is written for an invocation"
+        self._finish()
+        self._is_start_logged = True
+        log = self.log
+        if invocation.wants_log_tail:
+            log.start_tail()
+        now_ms = self._with.clock.now_ms()
+        log.write(now_ms, log.lines.start(now_ms, invocation.request_id))
+
     def _finish(self) -> None:
-        """Writes END and REPORT, behind all that the function wrote."""
+        """Writes END and REPORT of the invocation before. What the function wrote was drained before."""
         report = self._unfinished
         if report is None:
             return
         self._unfinished = None
-        self._drain_logs()
         log = self.log
         now_ms = self._with.clock.now_ms()
         log.flush(now_ms)
@@ -469,11 +488,11 @@ class Environment:
     async def _destroy_sandbox(self) -> None:
         try:
             if self._sandbox is not None:
-                self._sandbox.drain_logs()
+                self._drain_logs()
+                self._finish()
                 await self._sandbox.destroy()
         finally:
             self._endpoint.abort()
-            self._finish()
             self.log.runtime_ended(self._with.clock.now_ms())
             self.log.close()
             self._with.revoke(self._key.access_key_id)
@@ -491,3 +510,7 @@ _EFFECTS: Final[dict[Do, Callable[[Environment], None]]] = {
     Do.OFFER: Environment._offer,
     Do.DESTROY: Environment._destroy,
 }
+_ROWS: Final = {
+    pair: (state, tuple(_EFFECTS[effect] for effect in effects)) for pair, (state, effects) in RULES.items()
+}
+"""RULES with the methods that carry the effects out."""

@@ -1,5 +1,7 @@
 """The log stream of one environment: what its runtime writes and what Lambda writes about it, in order."""
 
+from collections import deque
+
 from squib.environment.driver import LogSource
 from squib.environment.log_lines import FrameParser, LineSplitter, SystemLines
 from squib.model.limits import LOG_TAIL_BYTES
@@ -18,14 +20,15 @@ class EnvironmentLog:
         self._append = writer.append
         self._output = LineSplitter()
         self._telemetry = FrameParser()
-        self._tail: list[str] | None = None
+        self._tail: deque[bytes] | None = None
+        self._tail_bytes = 0
 
     def write(self, now_ms: EpochMs, message: str) -> None:
         """Adds one event, unless it is empty."""
         if message:
             self._append(now_ms, message)
             if self._tail is not None:
-                self._tail.append(message)
+                self._keep(self._tail, message)
 
     def feed(self, source: LogSource, data: bytes, now_ms: EpochMs) -> None:
         """Takes what the runtime wrote."""
@@ -50,19 +53,24 @@ class EnvironmentLog:
 
     def start_tail(self) -> None:
         """Keeps what is written from now on."""
-        self._tail = []
+        self._tail, self._tail_bytes = deque(), 0
 
     def take_tail(self) -> bytes:
-        """The last 4 KB written since `start_tail`, which is over now."""
-        tail, self._tail = self._tail or [], None
-        kept: list[bytes] = []
-        size = 0
-        for message in reversed(tail):
-            kept.append(message.encode())
-            size += len(kept[-1])
-            if size >= LOG_TAIL_BYTES:
-                break
-        return b"".join(reversed(kept))[-LOG_TAIL_BYTES:]
+        """The last 4 KB written since `start_tail`, which is over now; begins with a whole character."""
+        tail, self._tail = self._tail or (), None
+        text = b"".join(tail)[-LOG_TAIL_BYTES:]
+        start = 0
+        while start < len(text) and text[start] & 0xC0 == 0x80:
+            start += 1
+        return text[start:]
+
+    def _keep(self, tail: deque[bytes], message: str) -> None:
+        """Adds to the tail what may be part of its last 4 KB; a function writes as much as it likes."""
+        content = message.encode()
+        tail.append(content)
+        self._tail_bytes += len(content)
+        while self._tail_bytes - len(tail[0]) >= LOG_TAIL_BYTES:
+            self._tail_bytes -= len(tail.popleft())
 
     def close(self) -> None:
         """Gives the stream up."""

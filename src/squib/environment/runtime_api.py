@@ -57,8 +57,11 @@ class RuntimeEvents(Protocol):
     def on_ready(self) -> None:
         """The runtime is initialized."""
 
-    def on_handed_out(self) -> EpochMs:
-        """The invocation goes to the runtime now; gives back its deadline."""
+    def on_handing_out(self) -> EpochMs:
+        """The invocation is about to go to the runtime; gives back its deadline."""
+
+    def on_handed_out(self) -> None:
+        """It is on its way."""
 
     def on_response(self, payload: bytes) -> None: ...
 
@@ -181,7 +184,7 @@ class RuntimeApi:
         if self._pending is not None:
             self._current, self._pending = self._pending, None
             self._session.handed_out(self._current.request_id)
-            self._deadline_ms = self._environment.on_handed_out()
+            self._deadline_ms = self._environment.on_handing_out()
         invocation = self._current
         assert invocation is not None, "there is an invocation to hand out"
         context = invocation.client_context
@@ -197,6 +200,7 @@ class RuntimeApi:
             ).encode("latin-1"),
             invocation.payload,
         )
+        self._environment.on_handed_out()
 
     def _response(self, exchange: Exchange, request_id: str, size_bytes: int) -> None:
         headers = exchange.headers

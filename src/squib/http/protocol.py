@@ -22,6 +22,10 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LARGE_BYTES: Final = 64 * 1024  # from here on copying a body costs more than a second write
 _REPEATABLE_BYTES: Final = 2048  # the longest request remembered for recognizing its repetition
 
+_NAMES: Final[dict[bytes, str]] = {}
+"""Header names as clients spell them -> lower case: decoding each anew is half the cost of a header."""
+_MAX_NAMES: Final = 1024
+
 # Where the next byte of a connection belongs.
 _BETWEEN, _HEAD, _BODY, _LINGER = range(4)
 
@@ -287,20 +291,29 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        key = _NAMES.get(name)
+        if key is None:
+            key = name.decode("latin-1").lower()
+            if len(_NAMES) < _MAX_NAMES:
+                _NAMES[name] = key
         fields = self._fields
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
         if key in fields:
-            text = f"{fields[key]},{text}"
-        fields[key] = text
-        if len(fields) > self.owner.limits.max_headers:
-            self._refuse(431)
+            self._received += len(fields[key])  # joining costs what has come so far: bounded like the head
+            if self._received > self.owner.limits.max_head_bytes:
+                self._refuse(431)
+                return
+            fields[key] = f"{fields[key]},{value.decode('latin-1')}"
+        else:
+            fields[key] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         if self._ended:
             return
         fields = self._fields
         parser = self._parser
+        if len(fields) > self.owner.limits.max_headers:
+            self._refuse(431)
+            return
         path, _, query = self._url.decode("latin-1").partition("?")
         exchange = Exchange(self, parser.get_method().decode(), path, query, fields)
         self._exchange = exchange

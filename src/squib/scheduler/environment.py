@@ -17,8 +17,7 @@ class State(Enum):
     STOPPING = auto()  # gives its resources back
     STOPPED = auto()  # is no more
 
-    # Members are compared by identity; the default hash of an Enum goes through the name's.
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # an Enum's own goes through its name, in Python
 
 
 class Event(Enum):
@@ -49,6 +48,8 @@ class Do(Enum):
     RESTART = auto()  # start a new runtime
     OFFER = auto()  # tell the pool that an invocation can be taken
     DESTROY = auto()  # give everything back
+
+    __hash__ = object.__hash__
 
 
 RULES: Final[Rules[State, Event, Do]] = {

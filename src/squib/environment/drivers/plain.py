@@ -103,7 +103,7 @@ class PlainSandbox:
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._pidfd = -1
+        self._pidfd = self._status = -1
         self._output = self._telemetry = -1
         self._peak_bytes = 0
         self._is_frozen = False
@@ -140,6 +140,7 @@ class PlainSandbox:
             os.close(telemetry_end)
         pid = self._process.pid
         self._pidfd = os.pidfd_open(pid)
+        self._status = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (FILE_DESCRIPTORS, FILE_DESCRIPTORS))
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
         self._loop.add_reader(self._pidfd, self._on_exit)
@@ -218,9 +219,10 @@ class PlainSandbox:
             if fd >= 0:
                 self._loop.remove_reader(fd)
                 os.close(fd)
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-        self._output = self._telemetry = self._pidfd = -1
+        for fd in (self._pidfd, self._status):
+            if fd >= 0:
+                os.close(fd)
+        self._output = self._telemetry = self._pidfd = self._status = -1
 
     # --- control
 
@@ -246,11 +248,10 @@ class PlainSandbox:
 
     def memory_peak_bytes(self) -> int:
         """See driver.Sandbox. Of the runtime's own process only."""
-        if self._process is not None and not self._ended.is_set():
+        if self._status >= 0:
             try:
-                with open(f"/proc/{self._process.pid}/status", "rb") as status:
-                    text = status.read()
-            except OSError:
+                text = os.pread(self._status, 4096, 0)
+            except OSError:  # it ends just now
                 return self._peak_bytes
             at = text.find(b"VmHWM:")
             if at >= 0:

@@ -1,0 +1,87 @@
+"""The life cycle of an environment: every (state, event) pair, and what holds for any sequence."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squib.model.errors import IllegalTransitionError
+from squib.scheduler.environment import CAN_BE_ASSIGNED, HAS_INVOCATION, RULES, Do, Event, State
+from squib.scheduler.machine import step
+
+EXPECTED = """
+INIT     READY        IDLE      OFFER
+INIT     INIT_FAILED  BROKEN    RECORD_INIT KILL OFFER
+INIT     EXITED       BROKEN    RECORD_INIT KILL OFFER
+INIT     DEADLINE     BROKEN    RECORD_INIT KILL OFFER
+INIT     RETIRE       STOPPING  DESTROY
+INIT     FAULT        STOPPING  DESTROY
+IDLE     ASSIGNED     BUSY      DELIVER
+IDLE     EXITED       BROKEN    KILL
+IDLE     RETIRE       STOPPING  DESTROY
+IDLE     FAULT        STOPPING  DESTROY
+BUSY     ANSWERED     IDLE      ANSWER OFFER
+BUSY     EXITED       BROKEN    FAIL KILL OFFER
+BUSY     EXITED_EARLY REINIT    KILL RESTART
+BUSY     DEADLINE     BROKEN    FAIL KILL OFFER
+BUSY     RETIRE       STOPPING  FAIL DESTROY
+BUSY     FAULT        STOPPING  FAIL DESTROY
+BROKEN   ASSIGNED     REINIT    RESTART
+BROKEN   EXITED       BROKEN
+BROKEN   RETIRE       STOPPING  DESTROY
+BROKEN   FAULT        STOPPING  DESTROY
+REINIT   READY        BUSY      DELIVER
+REINIT   INIT_FAILED  BROKEN    RECORD_INIT FAIL KILL OFFER
+REINIT   EXITED       BROKEN    RECORD_INIT FAIL KILL OFFER
+REINIT   DEADLINE     BROKEN    RECORD_INIT FAIL KILL OFFER
+REINIT   RETIRE       STOPPING  FAIL DESTROY
+REINIT   FAULT        STOPPING  FAIL DESTROY
+STOPPING EXITED       STOPPING
+STOPPING FAULT        STOPPING
+STOPPING RETIRE       STOPPING
+STOPPING DESTROYED    STOPPED
+STOPPED  RETIRE       STOPPED
+STOPPED  FAULT        STOPPED
+"""
+ROWS = {
+    (State[words[0]], Event[words[1]]): (State[words[2]], tuple(Do[word] for word in words[3:]))
+    for words in (line.split() for line in EXPECTED.strip().splitlines())
+}
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
+def test_every_pair_does_what_is_written_down_or_is_illegal(state: State, event: Event) -> None:
+    if (state, event) in ROWS:
+        assert step(RULES, state, event) == ROWS[state, event]
+    else:
+        with pytest.raises(IllegalTransitionError):
+            step(RULES, state, event)
+
+
+@given(st.lists(st.sampled_from(list(Event)), max_size=60))
+def test_an_invocation_ends_exactly_once_and_an_offer_is_made_only_when_one_can_be_taken(
+    events: list[Event],
+) -> None:
+    state = State.INIT
+    open_invocations = 0
+    for event in events:
+        if (state, event) not in RULES:
+            continue
+        before = state
+        state, effects = step(RULES, state, event)
+        open_invocations += event is Event.ASSIGNED
+        open_invocations -= sum(effect in (Do.ANSWER, Do.FAIL) for effect in effects)
+        assert open_invocations == (state in HAS_INVOCATION)
+        if Do.OFFER in effects:
+            assert state in CAN_BE_ASSIGNED
+            assert effects[-1] is Do.OFFER
+        if state is State.STOPPING and before is not State.STOPPING:
+            assert effects[-1] is Do.DESTROY
+        if Do.RESTART in effects:
+            assert state is State.REINIT
+
+
+def test_every_live_state_can_be_retired() -> None:
+    for state in State:
+        assert (state, Event.RETIRE) in RULES
