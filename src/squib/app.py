@@ -6,6 +6,7 @@ the event loop. Nothing before the drop reads what a client wrote.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -225,6 +226,14 @@ async def _driver(
         await driver.close()
 
 
+def settle_memory() -> None:
+    """Takes what lives for ever out of the garbage collector's sight and lets it look less often: requests
+    leave no cycles, and each look costs all of them time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 class _Parts:
     """Everything that runs, wired."""
 
@@ -302,6 +311,7 @@ class _Parts:
             await self._http.listen_on(self._listener)
             region = self._settings.identity.region
             endpoint.write(self._data_dir, endpoint.Endpoint(url=self._url, pid=os.getpid(), region=region))
+            settle_memory()
             print(f"squib ready on {self._url}", flush=True)
             await stopping.wait()
             log.info("draining")
