@@ -22,7 +22,7 @@ from bench.contestants.ministack import MiniStack
 from bench.contestants.reference import Bare, Reference
 from bench.contestants.squib import Squib
 from bench.load import CompiledGenerator, Generator, PythonGenerator
-from bench.process import adopt_orphans, end_orphans
+from bench.process import adopt_orphans, busy_percent, end_orphans
 from bench.provision import EMULATOR_WHEEL, MINISTACK, OUT, Missing, compiled, runtime
 from bench.report import ORDER, Run, document, text, verdicts
 from squib.environment.runtimes import Runtime, RuntimeKind
@@ -53,7 +53,7 @@ def main() -> int:
             _go_round(contestants, Bench(effort=effort, generator=generator), cells, run, deadline_s)
         except (KeyboardInterrupt, OutOfTime) as interrupted:
             run.troubles.append(f"the run was cut short: {type(interrupted).__name__}")
-        run.facts["load average at the end"] = os.getloadavg()[0]
+    run.facts["processors busy with other work after"] = f"{busy_percent():.0f} %"
     print(text(run), flush=True)
     results = OUT / "results.json"
     results.write_text(json.dumps(document(run), indent=1) + "\n")
@@ -107,7 +107,7 @@ def _facts(quick: bool) -> dict[str, object]:
         "machine": f"{os.cpu_count()} x {model}, Linux {platform.release()}",
         "squib's Python": platform.python_version(),
         "peers": f"emulator of {EMULATOR_WHEEL}, {MINISTACK}",
-        "load average at the start": os.getloadavg()[0],
+        "processors busy with other work before": f"{busy_percent():.0f} %",
     }
     if quick:
         facts["rounds"] = "too few for conclusions: --quick"

@@ -230,6 +230,20 @@ def idle_memory(server: Server) -> Memory:
     return memory(server.processes())
 
 
+def busy_percent(period_s: float = 1.0) -> float:
+    """How much of all processors something used over the period; unlike the load average it does not count
+    frozen processes."""
+
+    def counters() -> tuple[int, int]:
+        ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(ticks), ticks[3] + ticks[4]  # all of them; idle and waiting for disks
+
+    total, idle = counters()
+    time.sleep(period_s)
+    total_after, idle_after = counters()
+    return 100 * (1 - (idle_after - idle) / max(1, total_after - total))
+
+
 def memory_cgroup(pid: int) -> Path | None:
     """The file that says what the process's memory cgroup uses now, on either version of cgroups."""
     try:
