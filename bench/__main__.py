@@ -28,6 +28,7 @@ from bench.report import ORDER, Run, document, text, verdicts
 from squib.environment.runtimes import Runtime, RuntimeKind
 
 TROUBLES_PER_CELL: Final = 2  # then a contestant is not tried in that cell again
+INTERRUPTED: Final = 130  # exit status after a signal, or when the time was over long ago
 OVERTIME_S: Final = 15.0  # after the budget, whatever hangs is interrupted
 
 
@@ -46,6 +47,7 @@ def main() -> int:
     deadline_s = time.monotonic() + effort.budget_s
     (OUT / "logs").mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = options.only or list(Cell)
+    status = 0
     run = Run(results={cell: {} for cell in cells}, facts=_facts(options.quick))
     with _contestants(options, run) as contestants:
         generator = _generator(run)
@@ -53,13 +55,14 @@ def main() -> int:
             _go_round(contestants, Bench(effort=effort, generator=generator), cells, run, deadline_s)
         except (KeyboardInterrupt, OutOfTime) as interrupted:
             run.troubles.append(f"the run was cut short: {type(interrupted).__name__}")
+            status = INTERRUPTED
     run.facts["processors busy with other work after"] = f"{busy_percent():.0f} %"
     print(text(run), flush=True)
     results = OUT / "results.json"
     results.write_text(json.dumps(document(run), indent=1) + "\n")
     print(f"every sample: {results}", flush=True)
     missed = any(verdict.passed is not True for verdict in verdicts(run))
-    return 1 if "squib" in run.absent or (options.strict and missed) else 0
+    return 1 if "squib" in run.absent or (options.strict and missed) else status
 
 
 def _parse() -> argparse.Namespace:
