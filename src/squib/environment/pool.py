@@ -32,7 +32,7 @@ from squib.model.runtime import runtime_version_arn
 from squib.model.units import ArchiveDigest, EnvironmentId
 from squib.scheduler.assignment import Assignment, assign, least_recently_used
 from squib.scheduler.environment import HAS_INVOCATION, State
-from squib.scheduler.parameters import FREEZE_AFTER_MS
+from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
 from squib.store.base import Logs
 
 _log: Final = logging.getLogger("squib.environment")
@@ -118,6 +118,7 @@ class Pool:
             freeze_after_ms=self._options.freeze_after_ms,
             idle_expiry_ms=self._options.idle_expiry_s * 1000,
         )
+        self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
         self._groups: dict[tuple[str, str], _Group] = {}  # by revision and version
         self._environments: dict[EnvironmentId, Environment] = {}
         self._live_count = 0  # of those that are not stopping
@@ -237,9 +238,9 @@ class Pool:
         if group.is_retired:
             environment.retire()
             return
-        freeze_at_ms = environment.idle_since_ms + self._options.freeze_after_ms
-        if freeze_at_ms < self._sweep_at_ms:
-            self.due(freeze_at_ms)
+        sweep_at_ms = environment.idle_since_ms + self._settle_after_ms
+        if sweep_at_ms < self._sweep_at_ms:
+            self.due(sweep_at_ms)
 
     def stopping(self, environment: Environment) -> None:
         """An environment begins to stop. When it could not be started, one invocation that waits is told."""
