@@ -190,8 +190,17 @@ def enter_sandbox(slot: int, netns: int, cgroups: Cgroups | None) -> None:
     if os.path.exists(tmp_device):
         confine.mount(tmp_device, "/tmp", "ext4", TMP_FLAGS)
     confine.mount("proc", "/proc", "proc", TMP_FLAGS | confine.MS_NOEXEC)
+    limit_ipc()
     name = b"sandbox"
     ctypes.CDLL(None).sethostname(name, len(name))
+
+
+def limit_ipc() -> None:
+    """Memory in System V objects outlives processes: segments end with the last that has them attached, and
+    queues and semaphores stay few. These settings are the namespace's own."""
+    for name, value in (("shm_rmid_forced", "1"), ("msgmni", "32"), ("sem", "250 32000 32 128")):
+        with contextlib.suppress(OSError), open(f"/proc/sys/kernel/{name}", "w") as file:
+            file.write(value)
 
 
 def furnish(slot: int, assign: Assign, cgroups: Cgroups | None) -> None:
@@ -290,13 +299,13 @@ class Init:
             self.control.sendall(REPORT.pack(ENDED, status))
 
     def kill_others(self) -> None:
-        """No process of the old runtime survives it."""
-        while True:
-            try:
-                os.kill(-1, signal.SIGKILL)
+        """No process of the old runtime survives it. One signal reaches all, since a process that has got
+        it can't fork; the orphans among them become this one's children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
                 os.waitpid(-1, 0)
-            except (ProcessLookupError, ChildProcessError):
-                return
 
 
 def resident_bytes(pid: int) -> int:

@@ -182,7 +182,7 @@ class ZygoteSandbox:
     def _assignment(self, spec: SandboxSpec) -> Assign:
         memory_bytes = spec.memory_mib << 20
         tmp_bytes = spec.ephemeral_mib << 20
-        if self._driver.tmp_counts_as_memory():
+        if self._driver.tmp_counts_as_memory() and self._driver.cgroups is not None:
             memory_bytes += tmp_bytes
         share = spec.memory_mib / MIB_PER_VCPU
         return Assign(
