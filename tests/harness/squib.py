@@ -108,6 +108,7 @@ class Squib:
     def _spawn(self) -> "queue.Queue[str | None]":
         command = [*COMMAND, "serve", "--port", "0", "--data-dir", str(self.data_dir), *self.arguments]
         self._output.clear()
+        home = {} if self.user is None else {"HOME": "/nonexistent"}
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -116,7 +117,7 @@ class Squib:
             text=True,
             errors="replace",
             start_new_session=True,
-            env=clean_environment(**self.variables),
+            env=clean_environment(**home, **self.variables),
             cwd="/",
             user=self.user,
             group=self.user,
