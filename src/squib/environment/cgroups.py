@@ -136,6 +136,16 @@ class Cgroups:
             self._signal(slot)
         return not self.processes(slot)
 
+    def kill_inside(self, slot: int) -> None:
+        """Sends SIGKILL to all of the group but its first process, whose parent is outside of it."""
+        with contextlib.suppress(FileNotFoundError, OSError):
+            self.freeze(slot, False)
+        group = set(self.processes(slot))
+        for pid in group:
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if _parent(pid) in group:
+                    os.kill(pid, signal.SIGKILL)
+
     def _signal(self, slot: int) -> None:
         for pid in self.processes(slot):
             with contextlib.suppress(ProcessLookupError):
@@ -202,6 +212,11 @@ class Cgroups:
         for fd in self.bases.values():
             os.close(fd)
         self.bases.clear()
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])
 
 
 def base_paths(name: str, mountinfo: str) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """The one process of squib that stays privileged: makes slots and starts fork servers, nothing else.
 
-It takes four commands from squib's daemon, each a small JSON object whose few values are checked here, and
+It takes five commands from squib's daemon, each a small JSON object whose few values are checked here, and
 never sees a request, an event or code. When the daemon goes away, however that happens, it ends every
 sandbox and removes what it made on the host. Without root it does the same as the root of a user namespace.
 
 Commands: {"op": "zygote", "runtime": NAME}, {"op": "took"}, {"op": "tmp", "slot": N, "mib": M},
-{"op": "recycle", "slot": N}. Answers: {"op": ..., ...} with descriptors; {"op": "slot", "slot": N} comes by
-itself whenever fewer than `ready_slots` are ready.
+{"op": "kill", "slot": N}, {"op": "recycle", "slot": N}. Answers: {"op": ..., ...} with descriptors;
+{"op": "slot", "slot": N} comes by itself whenever fewer than `ready_slots` are ready.
 """
 
 import contextlib
@@ -168,6 +168,9 @@ class Launcher:
                         raise ValueError("size out of bounds")
                     self.slots[number].resize_tmp(mib)
                     self.answer(op="tmp", slot=number)
+                case {"op": "kill", "slot": int(number)} if self._in_use(number):
+                    if self.cgroups is not None:
+                        self.cgroups.kill_inside(number)
                 case {"op": "recycle", "slot": int(number)} if self._in_use(number):
                     self.retiring[number] = time.monotonic()
                     self.finish_retiring()

@@ -283,6 +283,10 @@ class ZygoteDriver:
         """True when /tmp is held in memory, which then needs room for it."""
         return bool(self.facts.get("tmp") == "memory")
 
+    def kill_inside(self, slot: int) -> None:
+        """Has the launcher kill all of a sandbox but its init."""
+        self._command(op="kill", slot=slot)
+
     def forget(self, sandbox: ZygoteSandbox, slot: int) -> None:
         """The sandbox has given everything up but its slot."""
         self._sandboxes.discard(sandbox)
