@@ -31,6 +31,9 @@ class Entropy(Protocol):
     def environment_id(self) -> EnvironmentId:
         """32 fresh random hex digits."""
 
+    def noise(self, size_bytes: int) -> bytes:
+        """`size_bytes` random bytes for ids: unique, not secret."""
+
     def token(self, size_bytes: int) -> bytes:
         """`size_bytes` bytes fit for secrets."""
 
@@ -46,20 +49,35 @@ class SystemClock:
 
 
 class SystemEntropy:
-    """The kernel's random source; `request_id` is made for the hot path (0.8 us against uuid4's 3.6)."""
+    """The kernel's random source; for ids asked for a page at a time, as each system call is felt."""
+
+    _PAGE_BYTES = 4096
+
+    def __init__(self) -> None:
+        self._page = b""
+        self._used = 0
+
+    def noise(self, size_bytes: int) -> bytes:
+        start = self._used
+        end = start + size_bytes
+        if end > len(self._page):
+            self._page = os.urandom(max(self._PAGE_BYTES, size_bytes))
+            start, end = 0, size_bytes
+        self._used = end
+        return self._page[start:end]
 
     def draw(self) -> float:
         return random.random()
 
     def request_id(self) -> RequestId:
-        digits = os.urandom(16).hex()
+        digits = self.noise(16).hex()
         variant = "89ab"[int(digits[16], 16) & 3]
         return RequestId(
             f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
         )
 
     def environment_id(self) -> EnvironmentId:
-        return EnvironmentId(os.urandom(16).hex())
+        return EnvironmentId(self.noise(16).hex())
 
     def token(self, size_bytes: int) -> bytes:
         return os.urandom(size_bytes)

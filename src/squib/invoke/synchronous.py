@@ -52,7 +52,7 @@ class InvokeService:
             invoked_arn=target.invoked_arn,
             payload=event,
             client_context=context,
-            trace_id=trace_id(given_trace, now_ms=call.received_at_ms, token=self._entropy.token(20)),
+            trace_id=trace_id(given_trace, now_ms=call.received_at_ms, token=self._entropy.noise(20)),
             wants_log_tail=given.get("LogType") == "Tail",
             received_at_ms=call.received_at_ms,
         )

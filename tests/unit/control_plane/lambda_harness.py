@@ -68,6 +68,9 @@ class CountingEntropy:
     def environment_id(self) -> EnvironmentId:
         return EnvironmentId(f"{next(self._count):032x}")
 
+    def noise(self, size_bytes: int) -> bytes:
+        return self.token(size_bytes)
+
     def token(self, size_bytes: int) -> bytes:
         return bytes(size_bytes)
 

@@ -64,6 +64,9 @@ class FixedEntropy:
     def environment_id(self) -> EnvironmentId:
         return EnvironmentId("0" * 32)
 
+    def noise(self, size_bytes: int) -> bytes:
+        return self.token(size_bytes)
+
     def token(self, size_bytes: int) -> bytes:
         return bytes(size_bytes)
 
