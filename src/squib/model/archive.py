@@ -195,10 +195,11 @@ def _link_target(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> bytes:
     if entry.file_size > MAX_PATH_BYTES:
         raise InvalidArchive()
     try:
-        target = archive.read(entry)
+        with archive.open(entry) as source:
+            target = source.read(MAX_PATH_BYTES + 1)  # without a bound, all that it inflates to is kept
     except UNREADABLE as error:
         raise InvalidArchive() from error
-    if not target or b"\0" in target or target.startswith(b"/"):
+    if len(target) != entry.file_size or not target or b"\0" in target or target.startswith(b"/"):
         raise InvalidArchive()
     return target
 

@@ -3,6 +3,7 @@
 import io
 import stat
 import struct
+import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -154,6 +155,17 @@ def test_bad_archive_is_refused_before_anything_is_unpacked(name: str) -> None:
         check_archive(content)
     assert (caught.value.code, caught.value.status) == ("InvalidParameterValueException", 400)
     assert caught.value.message == message
+
+
+def test_a_link_that_inflates_to_more_than_it_declares_is_not_inflated() -> None:
+    content = with_byte(linked({"a": "b" * 50_000_000}), b"PK\x01\x02", 24, struct.pack("<I", 10))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArchive):
+            check_archive(content)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_too_many_entries_are_refused_without_reading_them() -> None:
