@@ -27,7 +27,7 @@ MAX_EXPIRES_S: Final = 604_800  # Signature Version 4 reference, X-Amz-Expires: 
 _TERMINATOR: Final = "aws4_request"
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
 _UNRESERVED_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])+")  # no empty and no dot segment
-_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}", re.ASCII)
+_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]{1,16}){1,3}-[0-9]{1,2}", re.ASCII)
 _MISMATCH: Final = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
     "Access Key and signing method. Consult the service documentation for details."
@@ -137,9 +137,9 @@ def _read_query(query: str) -> Signature:
     if fields["X-Amz-Algorithm"] != ALGORITHM:
         raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{fields['X-Amz-Algorithm']}'.")
     expires = fields["X-Amz-Expires"]
-    if not (expires.isascii() and expires.isdigit()) or int(expires[:9]) < 1:
+    if not (expires.isascii() and expires.isdigit()) or not expires.strip("0"):
         raise IncompleteSignature(f"X-Amz-Expires should be a positive number of seconds, got '{expires}'.")
-    if int(expires[:9]) > MAX_EXPIRES_S:
+    if len(expires) > 9 or int(expires) > MAX_EXPIRES_S:
         raise IncompleteSignature(
             "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be "
             f"less than {MAX_EXPIRES_S} seconds"

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from squib.iam import sigv4
-from squib.model.errors import ApiError, InvalidSignature, MissingAuthenticationToken
+from squib.model.errors import ApiError, IncompleteSignature, InvalidSignature, MissingAuthenticationToken
 from squib.model.units import EpochMs
 
 CASES = json.loads((Path(__file__).parents[2] / "cases" / "signatures.json").read_text())
@@ -252,3 +252,10 @@ def test_scope_and_time_accepted(case: dict[str, Any]) -> None:
 )
 def test_the_service_of_the_scope(authorization: str, service: str | None) -> None:
     assert sigv4.scope_service({"authorization": authorization}, "") == service
+
+
+@pytest.mark.parametrize("expires", ["0", "000", "-1", "604801", "00000000199999999999", "1" * 5000])
+def test_a_presigned_request_lasts_a_week_at_most(expires: str) -> None:
+    sent = Sent("GET", expires_s=60, body=b"")
+    with pytest.raises(IncompleteSignature, match="X-Amz-Expires"):
+        sigv4.read({}, sent.query.replace("X-Amz-Expires=60", f"X-Amz-Expires={expires}"))
