@@ -27,6 +27,8 @@ def checked_event(payload: bytes) -> bytes:
         raise _unreadable(f"Invalid UTF-8 at byte {error.start}") from error
     except msgspec.DecodeError as error:
         raise _unreadable(str(error)) from error
+    except RecursionError:
+        raise _unreadable("Nested too deeply") from None
     return payload
 
 
@@ -46,7 +48,7 @@ def client_context(encoded: str) -> str:
         raise InvalidRequestContent(f"Client context must be no more than {MAX_CLIENT_CONTEXT_BYTES} bytes.")
     try:
         value = msgspec.json.decode(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidRequestContent("Client context must be a valid Base64-encoded JSON object.") from error
     if not isinstance(value, dict):
         raise InvalidRequestContent("Client context must be a valid Base64-encoded JSON object.")
