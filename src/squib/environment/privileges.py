@@ -53,13 +53,16 @@ def account_to_become(wanted: str | None) -> Account | None:
 def give_to(account: Account, folder: Path) -> None:
     """Makes the account the owner of a data directory and all in it that somebody else owns. Follows no link
     and leaves alone what root keeps for itself (`run`)."""
-    for directory, names, files in os.walk(folder):
+    # By descriptors: what runs under that account must not put a link to elsewhere in the way meanwhile.
+    for directory, names, files, fd in os.fwalk(folder):
         if Path(directory) == folder:
             names[:] = [name for name in names if name != "run"]
-        for path in (directory, *(os.path.join(directory, name) for name in files)):
-            status = os.lstat(path)
-            if status.st_uid != account.uid and not stat.S_ISLNK(status.st_mode):
-                os.chown(path, account.uid, account.gid, follow_symlinks=False)
+        if os.fstat(fd).st_uid != account.uid:
+            os.fchown(fd, account.uid, account.gid)
+        for name in files:
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if status.st_uid != account.uid and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                os.chown(name, account.uid, account.gid, dir_fd=fd, follow_symlinks=False)
 
 
 def raise_file_limit() -> int:

@@ -30,7 +30,9 @@ class DataDirLock:
     def __init__(self, data_dir: Path) -> None:
         """Makes the directory (0700) if it is missing. Raises DataDirBusy at once, never waits."""
         make_private_directory(data_dir)
-        self._fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+        # Root takes it in a folder of the daemon's account, which must not choose the file that is written.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(data_dir / "lock", flags, PRIVATE_FILE_MODE)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
