@@ -63,7 +63,8 @@ class FileBlobs:
     def _write(self, digest: ArchiveDigest, content: bytes) -> None:
         path = self._path(digest)
         with self._removing:
-            if path.exists():  # complete: it got its name by rename
+            if path.exists():  # complete: it got its name by rename, maybe a moment ago
+                sync_directory(path.parent)
                 return
         make_private_directory(path.parent)
         fd, temporary = tempfile.mkstemp(prefix=f"{digest}.", suffix=".part", dir=path.parent)
