@@ -16,6 +16,8 @@ from pathlib import Path
 from squib.environment import confine, netlink
 
 GATEWAY = "169.254.1.1"  # not on any subnet: the host's end of every pair answers for it
+METADATA_ADDRESSES = ("100.100.100.200", "192.0.0.192")
+"""Where clouds give machines their secrets, beside the link-local address that most use."""
 NETWORK_BITS = 18  # a sixteen-thousand-address network for all slots of one squib
 _IPV4, _IPV6 = 2, 10  # NFPROTO_*
 _INPUT, _FORWARD, _POSTROUTING = 1, 2, 4  # NF_INET_*
@@ -68,6 +70,7 @@ def firewall(plan: NetworkPlan) -> None:
                 [*come_in, *netlink.interface(netlink.OIFNAME, anyone), *drop],
                 [*come_in, *netlink.address(16, "127.0.0.0", 8), *drop],
                 [*come_in, *netlink.address(16, "169.254.0.0", 16), *drop],
+                *([*come_in, *netlink.address(16, one, 32), *drop] for one in METADATA_ADDRESSES),
                 [*come_in, *netlink.address(12, network, bits), *accept],
                 [*come_in, *drop],
                 [*go_back, *netlink.established(), *accept],
