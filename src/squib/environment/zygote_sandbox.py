@@ -30,7 +30,9 @@ from squib.environment.zygote import (
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
-READ_BYTES = 65_536
+READ_BYTES = 65_536  # also what a pipe holds, unless the function has enlarged its own
+MAX_PIPE_BYTES = 1 << 20  # the kernel's default for what a pipe may be enlarged to
+FLOOD_PAUSE = 10  # a function that writes faster than we read is not listened to for so long as reading took
 KILL_PATIENCE_S = 0.25  # of init, which needs 2 ms when it is not hindered
 KILL_ATTEMPTS = 40
 PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cache is looked at again
@@ -214,22 +216,35 @@ class ZygoteSandbox:
         except BlockingIOError:
             return
         if data and self._wiring is not None:
+            began_s = self._loop.time()
             self._wiring.on_log(source, data)
+            if len(data) == READ_BYTES:
+                self._loop.remove_reader(fd)
+                pause_s = FLOOD_PAUSE * (self._loop.time() - began_s)
+                self._loop.call_later(pause_s, self._read_again, fd, source)
         elif not data:
             self._loop.remove_reader(fd)
 
+    def _read_again(self, fd: int, source: LogSource) -> None:
+        if not self._destroyed:
+            self._loop.add_reader(fd, self._read, fd, source)
+
     def drain_logs(self) -> None:
         """See driver.Sandbox."""
+        self._drain(READ_BYTES)
+
+    def _drain(self, limit_bytes: int) -> None:
+        """Reads no more than was there: a function may write as fast as we read, for ever."""
         for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
-            while fd >= 0:
+            left = limit_bytes if fd >= 0 else 0
+            while left > 0:
                 try:
                     data = os.read(fd, READ_BYTES)
                 except BlockingIOError:
                     break
                 if data and self._wiring is not None:
                     self._wiring.on_log(source, data)
-                if len(data) < READ_BYTES:
-                    break
+                left = left - len(data) if len(data) == READ_BYTES else 0
 
     def _read_control(self) -> None:
         while not self._destroyed:
@@ -287,7 +302,7 @@ class ZygoteSandbox:
         return fresh
 
     def _end(self, end: End) -> None:
-        self.drain_logs()
+        self._drain(MAX_PIPE_BYTES)
         self._running = False
         if self._end_waiter is not None and not self._end_waiter.done():
             self._end_waiter.set_result(None)
