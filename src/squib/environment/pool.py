@@ -112,6 +112,7 @@ class Pool:
             on_endpoint_too_large=on_endpoint_too_large,
             endpoint_limits=HttpLimits(
                 max_body_bytes=MAX_CREATE_REQUEST_BYTES,
+                max_held_bytes=MAX_CREATE_REQUEST_BYTES,
                 max_connections=self._options.max_endpoint_connections,
             ),
             endpoint_url=self._options.endpoint_url,

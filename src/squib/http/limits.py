@@ -8,6 +8,8 @@ class HttpLimits:
     """Bounds of one server. The numbers are our own choice unless said otherwise."""
 
     max_body_bytes: int
+    max_held_bytes: int = 512 << 20
+    """Of bodies that have not come to their end, over all connections: who sends them is not known yet."""
     max_head_bytes: int = 64 * 1024
     """Of a head that does not arrive in one piece; one that does is bounded by the read size."""
     max_headers: int = 100

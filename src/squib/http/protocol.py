@@ -37,6 +37,8 @@ class Owner(Protocol):
     handler: Handler
     on_too_large: Handler
     draining: bool
+    held_bytes: int
+    """Of unfinished bodies."""
     date_line: str
     """`Date: ...` with its line end, or empty."""
 
@@ -109,6 +111,7 @@ class Connection(asyncio.Protocol):
         "_exchange",
         "_expected",
         "_fields",
+        "_held_bytes",
         "_keeps_alive",
         "_last_handler",
         "_open",
@@ -139,6 +142,7 @@ class Connection(asyncio.Protocol):
         self._fields: dict[str, str] = {}
         self._exchange: Exchange | None = None  # its head is complete
         self._parts: list[bytes] = []
+        self._held_bytes = 0  # what `_parts` counts in `owner.held_bytes`
         self._received = 0  # bytes of the head, then of the body
         self._expected = -1  # Content-Length, or -1
         self._direct_missing = 0  # body bytes that bypass the parser
@@ -190,6 +194,7 @@ class Connection(asyncio.Protocol):
         self._parser = None  # breaks the cycle
         self._repeat = None
         self._repeat_bytes = b""
+        self._let_go()
         gone = [self._open, *self._queue]
         self._open = None
         self._queue.clear()
@@ -265,9 +270,11 @@ class Connection(asyncio.Protocol):
         """Adds to a body of known length without the parser; gives back what lies behind its end."""
         missing = self._direct_missing
         if len(data) < missing:
-            self._parts.append(data)
             self._direct_missing = missing - len(data)
             self._since = self.owner.loop.time()
+            self._hold(data)
+            if self._ended:
+                self._dispatch()
             return b""
         rest = data[missing:]
         self._parts.append(data[:missing] if rest else data)
@@ -336,10 +343,23 @@ class Connection(asyncio.Protocol):
     def on_body(self, chunk: bytes) -> None:
         if self._ended:
             return
-        self._parts.append(chunk)
         self._received += len(chunk)
+        self._hold(chunk)
         if self._received > self.owner.limits.max_body_bytes and self._exchange is not None:
             self._refuse_body(self._exchange)
+
+    def _hold(self, chunk: bytes) -> None:
+        """Adds to the unfinished body, unless the server holds too much of such already."""
+        self._parts.append(chunk)
+        self._held_bytes += len(chunk)
+        self.owner.held_bytes += len(chunk)
+        if self.owner.held_bytes > self.owner.limits.max_held_bytes:
+            self._refuse(503)
+
+    def _let_go(self) -> None:
+        self.owner.held_bytes -= self._held_bytes
+        self._held_bytes = 0
+        self._parts = []
 
     def on_message_complete(self) -> None:
         exchange = self._exchange
@@ -348,7 +368,7 @@ class Connection(asyncio.Protocol):
         parts = self._parts
         if parts:
             exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._parts = []
+            self._let_go()
         self._exchange = None
         self._place = _BETWEEN
         self._queue.append(exchange)
@@ -368,7 +388,8 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         self._ended = True
-        self._parts = []
+        self._let_go()
+        self._direct_missing = 0
         self._exchange = None
         self._place = _LINGER
         self._last_handler = handler

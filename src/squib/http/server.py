@@ -37,6 +37,7 @@ class HttpServer:
         self.limits = limits
         self.on_too_large = on_too_large
         self.draining = False
+        self.held_bytes = 0
         self.date_line = ""
         self._with_date = with_date
         self._backlog = backlog

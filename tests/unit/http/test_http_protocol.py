@@ -73,6 +73,7 @@ class Server:
         self.handler = reply or self._keep
         self.on_too_large = lambda exchange: exchange.respond(413, [("X-Path", exchange.path)])
         self.draining = False
+        self.held_bytes = 0
         self.date_line = ""
         self.got: list[Exchange] = []
         self.pipe = Pipe()
@@ -426,3 +427,30 @@ def test_trailers_are_kept_apart_from_headers(loop: Loop) -> None:
     )
     assert "authorization" not in server.got[0].headers
     assert server.got[0].trailers == {"authorization": "no"}
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 90000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n15f90\r\n"]
+)
+def test_unfinished_bodies_are_counted_and_refused_when_they_are_too_much(loop: Loop, head: bytes) -> None:
+    server = Server(loop, max_body_bytes=100_000, max_held_bytes=50_000)
+    server.feed(b"POST / HTTP/1.1\r\n" + head)
+    server.feed(b"x" * 40_000)
+    assert server.held_bytes == 40_000
+    assert server.sent == b""
+    server.feed(b"x" * 20_000)
+    assert server.sent.startswith(b"HTTP/1.1 503 ")
+    assert server.held_bytes == 0
+
+
+@pytest.mark.parametrize("end", [b"x" * 60_000, None])
+def test_bodies_that_end_or_are_left_count_no_more(loop: Loop, end: bytes | None) -> None:
+    server = Server(loop, ok, max_body_bytes=100_000)
+    server.feed(b"POST / HTTP/1.1\r\nContent-Length: 90000\r\n\r\n" + b"x" * 30_000)
+    assert server.held_bytes == 30_000
+    if end is None:
+        server.connection.connection_lost(None)
+    else:
+        server.feed(end)
+        assert server.sent.endswith(b"x" * 90_000)
+    assert server.held_bytes == 0
