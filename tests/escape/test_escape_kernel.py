@@ -149,6 +149,40 @@ def test_sockets_other_than_the_usual_ones_cannot_be_made(probe: Probe, family: 
     }
 
 
+@pytest.mark.parametrize(
+    ("family", "kind", "protocol"),
+    [(2, 1, 132), (2, 6, 33), (2, 1, 262), (2, 2, 136), (2, 2, 115), (10, 1, 132)]
+    + [(16, 3, protocol) for protocol in (4, 6, 9, 12, 15, 16, 21)],
+)
+def test_protocols_other_than_the_usual_ones_cannot_be_had(
+    probe: Probe, family: int, kind: int, protocol: int
+) -> None:
+    def make(family: int, kind: int, protocol: int) -> str:
+        import socket
+
+        with socket.socket(family, kind, protocol) as made:
+            return str(made)
+
+    assert probe.ask(make, family, kind, protocol).refused == "EPROTONOSUPPORT"
+
+
+def test_the_usual_sockets_can_be_made(probe: Probe) -> None:
+    def make() -> int:
+        import socket
+
+        kinds = [(1, 1, 0), (1, 2, 0), (2, 1, 0), (2, 1, 6), (2, 2, 17), (10, 1, 0), (10, 2, 0), (16, 3, 0)]
+        for family, kind, protocol in kinds:
+            socket.socket(family, kind, protocol).close()
+        return len(kinds)
+
+    assert probe.value(make) == 8
+
+
+def test_calls_of_newer_kernels_do_not_exist(probe: Probe) -> None:
+    for number in (463, 467, 468, 500, 1000):
+        assert probe.ask(call, number, 2**64 - 1, 0, 0, 0, 0, 0).refused == "ENOSYS"
+
+
 def test_its_network_cannot_be_changed(probe: Probe) -> None:
     def change() -> str:
         import socket

@@ -256,7 +256,8 @@ def test_processes_and_threads_are_limited_to_1024(squib: Squib) -> None:
         import threading
 
         threading.stack_size(65536)
-        over, made = threading.Event(), []
+        over = threading.Event()
+        made: list[threading.Thread] = []
         try:
             while len(made) < 3000:
                 thread = threading.Thread(target=over.wait)

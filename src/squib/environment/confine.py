@@ -267,7 +267,15 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442),
     "quotactl_fd": (443, 443),
 }
-_ALLOWED_SOCKET_FAMILIES = (1, 2, 10, 16)  # UNIX, INET, INET6, NETLINK (getifaddrs); no VSOCK, ALG, PACKET
+# Family -> protocols; None for any. Others, among them VSOCK, ALG and PACKET, don't exist; a protocol that is
+# not named would only have the kernel load a module for it.
+_ALLOWED_SOCKETS: dict[int, tuple[int, ...] | None] = {
+    1: None,  # UNIX
+    2: (0, 1, 6, 17),  # INET: default, ICMP, TCP, UDP
+    10: (0, 6, 17, 58),  # INET6: default, TCP, UDP, ICMPv6
+    16: (0,),  # NETLINK: routes (getifaddrs)
+}
+_FIRST_UNKNOWN_CALL = 463  # setxattrat, Linux 6.13; later ones have not been looked at
 _ARCHITECTURE = {"x86_64": (0xC000_003E, 0, 56, 41), "aarch64": (0xC000_00B7, 1, 220, 198)}
 _NAMESPACE_FLAGS = 0x7E02_0000  # every CLONE_NEW* that clone can express
 
@@ -280,7 +288,7 @@ class _FilterProgram(ctypes.Structure):
 
 
 def seccomp_program() -> bytes:
-    """The filter as BPF instructions: a deny list, no new namespaces, few socket families."""
+    """The filter as BPF instructions: a deny list, no new namespaces, few kinds of sockets."""
     arch, column, clone_number, socket_number = _ARCHITECTURE[_MACHINE]
 
     def op(code: int, true: int, false: int, value: int) -> bytes:
@@ -298,15 +306,22 @@ def seccomp_program() -> bytes:
         op(_RETURN, 0, 0, _ERRNO | errno.EPERM),
         op(_RETURN, 0, 0, _ALLOW),
     ]
-    count = len(_ALLOWED_SOCKET_FAMILIES)
-    families = [op(_JEQ, count - i, 0, family) for i, family in enumerate(_ALLOWED_SOCKET_FAMILIES)]
-    program += [
-        op(_JEQ, 0, len(families) + 3, socket_number),
-        op(_LOAD, 0, 0, 16),
-        *families,
-        op(_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT),
-        op(_RETURN, 0, 0, _ALLOW),
-    ]
+    sockets = [op(_LOAD, 0, 0, 16)]
+    for family, protocols in _ALLOWED_SOCKETS.items():
+        if protocols is None:
+            sockets += [op(_JEQ, 0, 1, family), op(_RETURN, 0, 0, _ALLOW)]
+            continue
+        checks = [op(_JEQ, len(protocols) - i, 0, number) for i, number in enumerate(protocols)]
+        sockets += [
+            op(_JEQ, 0, len(checks) + 3, family),
+            op(_LOAD, 0, 0, 32),
+            *checks,
+            op(_RETURN, 0, 0, _ERRNO | errno.EPROTONOSUPPORT),
+            op(_RETURN, 0, 0, _ALLOW),
+        ]
+    sockets.append(op(_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT))
+    program += [op(_JEQ, 0, len(sockets), socket_number), *sockets]
+    program += [op(_JGE, 0, 1, _FIRST_UNKNOWN_CALL), op(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     denied = sorted(number for numbers in _DENIED.values() if (number := numbers[column]) is not None)
     for index, number in enumerate(denied):
         program.append(op(_JEQ, len(denied) - index, 0, number))

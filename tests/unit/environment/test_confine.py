@@ -79,7 +79,19 @@ def test_only_common_socket_families_exist(family: int) -> None:
     assert verdict(SOCKET, family, 1) == expected
 
 
-@given(st.integers(0, 600))
+@given(st.sampled_from([2, 10, 16]), st.integers(0, 300))
+def test_only_common_protocols_exist(family: int, protocol: int) -> None:
+    known = {2: (0, 1, 6, 17), 10: (0, 6, 17, 58), 16: (0,)}[family]
+    expected = ALLOW if protocol in known else ERRNO | errno.EPROTONOSUPPORT
+    assert verdict(SOCKET, family, 1, protocol) == expected
+
+
+def test_calls_nobody_has_looked_at_do_not_exist() -> None:
+    assert verdict(463) == verdict(0x3FFF_FFFF) == ERRNO | errno.ENOSYS
+    assert verdict(462) == ALLOW
+
+
+@given(st.integers(0, 462))
 def test_everything_else_is_allowed(number: int) -> None:
     denied = {numbers[COLUMN] for numbers in confine._DENIED.values()}
     if number in denied or number in (435, CLONE, SOCKET):
