@@ -155,9 +155,9 @@ class Activation:
             return  # squib stops; the next start goes on here
         except Exception:  # such as a full disk: the function stays as it is until the next round
             log.exception("activation_not_written function_arn=%s", key.arn())
-            self._busy.discard(key)
             return
-        self._busy.discard(key)
+        finally:
+            self._busy.discard(key)
         self._wake.set()  # the function may have been written anew meanwhile
 
     async def _prepare_and_settle(self, version: FunctionVersion) -> None:
