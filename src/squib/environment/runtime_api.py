@@ -169,12 +169,15 @@ class RuntimeApi:
         if verdict.status:
             _refuse(exchange, verdict)
             return
-        if verdict.meaning is Meaning.AGAIN or self._pending is not None:
-            self._hand_out(exchange)
-            return
-        self._park(exchange)
         if verdict.meaning is Meaning.FIRST_NEXT:
+            self._park(exchange)
             self._environment.on_ready()
+            if self._pending is not None:
+                self.deliver(self._pending)
+        elif verdict.meaning is Meaning.AGAIN or self._pending is not None:
+            self._hand_out(exchange)
+        else:
+            self._park(exchange)
 
     def _park(self, exchange: Exchange) -> None:
         if len(self._parked) > _LIMITS.max_connections:
