@@ -76,9 +76,9 @@ def run(settings: Settings) -> int:
     if os.getuid() == 0 and account is None:
         log.warning("running_as_root: requests are parsed with all privileges; leave --user out instead")
     (data_dir / "code").mkdir(mode=0o755, exist_ok=True)
-    (data_dir / "run").mkdir(mode=0o700, exist_ok=True)
+    privileges.make_own_directory(data_dir / "run")
     if account is not None:
-        os.chown(data_dir / "run", 0, 0)
+        privileges.check_not_given(settings.runtimes.runtime_dir, data_dir)
         privileges.give_to(account, data_dir)
     privileges.raise_file_limit()
     machine = _prepare_machine(settings, account)
@@ -291,6 +291,7 @@ class _Parts:
                 default_region=settings.identity.region,
                 trust_any_credentials=settings.identity.trust_any_credentials,
             ),
+            prompt_handlers={("lambda", "Invoke"): invoke.invoke_promptly},
             pages={"/_squib/code/": lambda_service.code_locations.download},
         )
         limits = HttpLimits(max_body_bytes=MAX_CREATE_REQUEST_BYTES)

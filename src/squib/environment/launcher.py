@@ -79,12 +79,17 @@ class Launcher:
         if options.rootless:
             confine.mount("proc", "/proc", "proc", confine.MS_NOSUID | confine.MS_NODEV | confine.MS_NOEXEC)
         # By the working directory from here on: whoever owns a folder above can't swap it for another.
-        os.chdir(options.run_dir)
+        enter_own_directory(options.run_dir)
         self.images = self._find_images(Path())
         self.stage = Path("stage")
         self.stage.mkdir(exist_ok=True)
         confine.mount("tmpfs", str(self.stage), "tmpfs", confine.MS_NOSUID, "size=4m,mode=755")
-        (self.stage / "slots").mkdir()
+        for name in ("slots", "code"):
+            (self.stage / name).mkdir()
+        # Bound now, before a request is read: the daemon's account can put a link in its place later.
+        code = os.open(options.code_dir, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        confine.mount(f"/proc/self/fd/{code}", str(self.stage / "code"), None, confine.MS_BIND)
+        os.close(code)
         self.cgroups = self._make_cgroups(f"squib-{tag}")
         self.plan = self._make_network(tag)
         self.slots: dict[int, Slot] = {}
@@ -176,7 +181,7 @@ class Launcher:
                     self.finish_retiring()
                 case _:
                     raise ValueError("unknown command")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self.answer(op="error", error=str(error), command=message.decode(errors="replace")[:200])
 
     def _in_use(self, number: int) -> bool:
@@ -193,6 +198,7 @@ class Launcher:
 
     def add_slot(self) -> None:
         """Prepares one slot and hands it over."""
+        slot = None
         try:
             if self.free:
                 slot = self.slots[self.free.pop()]
@@ -210,6 +216,8 @@ class Launcher:
             listeners = slot.prepare()
         except OSError as error:
             self.answer(op="error", error=f"can't prepare a sandbox: {error}", command="slot")
+            if slot is not None:
+                self.retiring[slot.number] = time.monotonic()
             time.sleep(0.05)  # out of something: don't spin
             return
         self.ready += 1
@@ -221,9 +229,10 @@ class Launcher:
     def finish_retiring(self) -> None:
         """Makes slots whose processes have ended free again."""
         for number in list(self.retiring):
-            if self.slots[number].retire():
-                del self.retiring[number]
-                self.free.append(number)
+            with contextlib.suppress(OSError):  # such as out of memory: tried again
+                if self.slots[number].retire():
+                    del self.retiring[number]
+                    self.free.append(number)
 
     # --- fork servers
 
@@ -248,7 +257,7 @@ class Launcher:
                 spec,
                 root=self.stage / "root",
                 slots=self.stage / "slots",
-                code=Path(self.options.code_dir),
+                code=self.stage / "code",
                 uids=range(self.options.uid_base, self.options.uid_base + self.options.max_slots),
             )
             for fd in (control_fd, *bases.values()):
@@ -294,6 +303,19 @@ class Launcher:
             with contextlib.suppress(OSError):
                 remove_firewall(self.plan)
         self.claim.close()
+
+
+def enter_own_directory(path: str) -> None:
+    """Makes a folder the working directory. Raises OSError unless it is nobody's but this account's: the one
+    above belongs to the daemon's account, which could have made it."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise PermissionError(f"{path} must belong to this account, mode 0700: remove it")
+        os.fchdir(fd)
+    finally:
+        os.close(fd)
 
 
 def become_root_of_nothing() -> None:

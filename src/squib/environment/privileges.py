@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import resource
+import shutil
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,6 +64,29 @@ def give_to(account: Account, folder: Path) -> None:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if status.st_uid != account.uid and stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
                 os.chown(name, account.uid, account.gid, dir_fd=fd, follow_symlinks=False)
+
+
+def make_own_directory(path: Path) -> None:
+    """Makes a folder of this account's own, mode 0700; one that somebody else has made, or could have written
+    to, is removed first. Follows no link. The user of the folder checks again."""
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(path)
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    path.mkdir(mode=0o700)
+
+
+def check_not_given(runtime_dir: Path, data_dir: Path) -> None:
+    """Raises PlatformError when clients would lie where the daemon's account may write: root imports them."""
+    if runtime_dir.resolve().is_relative_to(data_dir.resolve()):
+        raise PlatformError(
+            f"the runtime directory {runtime_dir} lies in the data directory, which belongs to the account "
+            "that squib becomes: give --runtime-dir another place"
+        )
 
 
 def raise_file_limit() -> int:

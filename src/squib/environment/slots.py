@@ -20,6 +20,7 @@ from squib.environment.network import NetworkPlan, SlotNetwork
 
 RUNTIME_API_PORT = 9001
 DEFAULT_TMP_MIB = 512
+MAX_TEMPLATES = 16  # sizes of /tmp that are kept ready to be copied: each is a descriptor and a few MiB
 
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _LOOP_CLR_FD = 0x4C82, 0x4C0A, 0x4C01
 _LO_FLAGS_AUTOCLEAR = 4
@@ -52,6 +53,8 @@ class TmpImages:
         give, mode 1777. The device ends when the descriptor and every mount of it are gone."""
         template = self._templates.get(size_mib)
         if template is None:
+            if len(self._templates) >= MAX_TEMPLATES:
+                os.close(self._templates.pop(next(iter(self._templates))))
             template = self._templates[size_mib] = self._template(size_mib)
         image = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
