@@ -41,6 +41,8 @@ RUNTIME_API = "127.0.0.1:9001"
 TMP_FLAGS = confine.MS_NOSUID | confine.MS_NODEV
 OUT_OF_MEMORY_SCORE = "900"  # the kernel takes the runtime, not init, when the sandbox is out of memory
 
+# None of these may draw random bytes from OpenSSL when imported: it tells a fork by the process id, and the
+# runtime's can be the fork server's own, so that all sandboxes would go on with the same ones.
 COMMON_MODULES = (
     "base64",
     "datetime",
