@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from squib.clock import Clock
@@ -28,6 +28,7 @@ from squib.store.writer import Writer
 T = TypeVar("T")
 
 MAX_BUFFERED_EVENTS: Final = 100_000  # squib's choice, a stream: reached only when the disk does not answer
+MAX_BUFFERED_CHARACTERS: Final = 16 * 1024 * 1024  # likewise; functions write without end if they like
 SAVE_INTERVAL_MS: Final = 10_000  # squib's choice: bounds how much of a file a start after a crash rereads
 _MANY_STREAMS: Final = 64  # squib's choice: from here on one query for the whole group is cheaper
 
@@ -45,6 +46,7 @@ class OpenStream:
     only the flusher thread writes."""
 
     __slots__ = (
+        "_characters",
         "_mark",
         "created_at_ms",
         "dropped_count",
@@ -73,15 +75,18 @@ class OpenStream:
         self.stream_id = 0
         self.state = StreamState(created_at_ms=created_at_ms)
         self.has_row: bool | None = None  # None until the first flush; False when deleted under its writer
+        self._characters = 0  # of `events`
         self._mark = mark
 
     def append(self, timestamp_ms: EpochMs, message: str) -> None:
         events = self.events
         if not events:
+            self._characters = 0
             self._mark(self)
-        elif len(events) >= MAX_BUFFERED_EVENTS:
+        elif len(events) >= MAX_BUFFERED_EVENTS or self._characters >= MAX_BUFFERED_CHARACTERS:
             self.dropped_count += 1
             return
+        self._characters += len(message)
         events.append((timestamp_ms, message))
 
     def close(self) -> None:
@@ -122,6 +127,7 @@ class FileLogs:
         self._open: dict[LogGroupKey, dict[str, OpenStream]] = {}
         self._dirty: list[OpenStream] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._flushing: Future[None] | None = None  # what the timer has begun last
         self._is_closed = False
         self._unsaved: set[OpenStream] = set()  # the flusher thread's
         self._saved_at_ms = clock.monotonic_ms()  # the flusher thread's
@@ -233,7 +239,11 @@ class FileLogs:
             self._timer = self._loop.call_later(self._flush_interval_s, self._tick)
 
     def _tick(self) -> None:
-        self._flusher.submit(self._flush_unattended, self._take())
+        """One flush at a time: while the disk is slow, events wait where their number is bounded."""
+        if self._flushing is not None and not self._flushing.done():
+            self._timer = self._loop.call_later(self._flush_interval_s, self._tick)
+            return
+        self._flushing = self._flusher.submit(self._flush_unattended, self._take())
 
     def _take(self) -> list[_Flush]:
         if self._timer is not None:
