@@ -3,6 +3,7 @@
 import errno
 import os
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -97,3 +98,24 @@ def test_everything_else_is_allowed(number: int) -> None:
     if number in denied or number in (435, CLONE, SOCKET):
         return
     assert verdict(number) == ALLOW
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+def test_what_is_mounted_below_a_read_only_folder_is_read_only_too(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "below").mkdir(parents=True)
+    target.mkdir()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            confine.unshare(confine.CLONE_NEWNS)
+            confine.mount(None, "/", None, confine.MS_REC | confine.MS_PRIVATE)
+            confine.mount("tmpfs", str(source / "below"), "tmpfs")
+            confine.bind_read_only(str(source), str(target))
+            flags = os.statvfs(target / "below").f_flag
+            wanted = confine.MS_RDONLY | confine.MS_NOSUID | confine.MS_NODEV
+            code = 0 if flags & wanted == wanted and not os.statvfs(source / "below").f_flag & 1 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
