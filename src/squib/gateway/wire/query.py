@@ -18,6 +18,7 @@ _ESCAPES: Final = str.maketrans(
     | {"\ufffe": "\ufffd", "\uffff": "\ufffd"}
 )
 
+MAX_PARAMETERS: Final = 4_096  # our own choice: they are decoded before the caller is known
 _MAX_DEPTH: Final = 32  # our own choice: no member of the models lies deeper, and a tree must end somewhere
 
 _Tree: TypeAlias = dict[str, Any]
@@ -30,7 +31,11 @@ def is_form(headers: Mapping[str, str]) -> bool:
 
 
 def parameters(headers: Mapping[str, str], query: str, body: bytes) -> dict[str, str]:
-    """Name to value, from the form if there is one, else from the query string. The last of a name counts."""
+    """Name to value, from the form if there is one, else from the query string. The last of a name counts.
+
+    Raises SerializationException."""
+    if max(query.count("&"), body.count(b"&")) >= MAX_PARAMETERS:
+        raise SerializationException(f"The request has more than {MAX_PARAMETERS} parameters.")
     if not is_form(headers):
         return dict(split_query(query))
     try:
