@@ -274,12 +274,13 @@ class _Parts:
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
         lambda_service = LambdaService(store, clock, entropy)
-        handlers = {
-            **registry.table(
-                {"lambda": lambda_service, "logs": LogsService(store.logs), "sts": StsService()}
-            ),
-            **registry.table({"lambda": InvokeService(store.functions, self._pool, entropy)}),
+        services: dict[str, registry.Service] = {
+            "lambda": lambda_service,
+            "logs": LogsService(store.logs),
+            "sts": StsService(),
         }
+        invoke = InvokeService(store.functions, self._pool, entropy)
+        handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
         self._gateway = Gateway(
             handlers=handlers,
             credentials=keyring,

@@ -7,7 +7,7 @@ Errors are turned into answers in one place.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from squib.gateway.authenticate import Authenticator
@@ -15,13 +15,20 @@ from squib.gateway.authorize import authorize
 from squib.gateway.models import ServiceModels
 from squib.gateway.route import PROTOCOLS, protocol_of, route, service_of
 from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, validate
-from squib.model.errors import ApiError, NotImplementedYet, ServiceException, ValidationException
+from squib.model.errors import (
+    ApiError,
+    NotImplementedYet,
+    ServiceException,
+    SquibError,
+    ValidationException,
+)
 from squib.model.operation import (
     AuthenticatedCall,
     Handler,
     HandlerTable,
     OperationCall,
     OperationResult,
+    PromptHandler,
     RawRequest,
     RoutedCall,
 )
@@ -42,8 +49,15 @@ class Response(NamedTuple):
 class Chain:
     """Answers requests with `handlers`. Owned by one event loop."""
 
-    def __init__(self, handlers: HandlerTable, authenticator: Authenticator, models: ServiceModels) -> None:
+    def __init__(
+        self,
+        handlers: HandlerTable,
+        authenticator: Authenticator,
+        models: ServiceModels,
+        prompt_handlers: Mapping[tuple[str, str], PromptHandler],
+    ) -> None:
         self._handlers = handlers
+        self._prompt_handlers = prompt_handlers
         self._authenticator = authenticator
         self._models = models
         self._not_built: Counter[str] = Counter()
@@ -70,13 +84,47 @@ class Chain:
                 call = await asyncio.to_thread(self._parse, authenticated)
             result = await handler(authorize(call))
             response = self._serialize(routed, result)
-        except ApiError as error:
-            response = self._refuse(request, service, error)
-        except Exception:
-            log.exception("request_failed request_id=%s service=%s", request.request_id, service)
-            response = self._refuse(request, service, ServiceException())
+        except Exception as error:
+            response = self._failed(request, service, error)
         response.headers.append(("x-amzn-RequestId", request.request_id))
         return response
+
+    def answer_promptly(self, request: RawRequest, respond: Callable[[Response], None]) -> bool:
+        """The same without a task, for the operations that can; the stages and their order are those of
+        `answer`. False, and nothing done, when `answer` must be asked; else `respond` is called once, perhaps
+        at once."""
+        if len(request.body) > _LARGE_BYTES or invoke.function_label(request.method, request.path) is None:
+            return False
+        service = service_of(request)
+
+        def answered(outcome: OperationResult | SquibError) -> None:
+            try:
+                if isinstance(outcome, SquibError):
+                    raise outcome
+                response = self._serialize(routed, outcome)
+            except Exception as error:
+                response = self._failed(request, service, error)
+            response.headers.append(("x-amzn-RequestId", request.request_id))
+            respond(response)
+
+        try:
+            routed = route(request, service, self._models)
+            handler = self._prompt_handlers.get((routed.service, routed.operation))
+            if handler is None:
+                return False
+            call = self._parse(self._authenticator.authenticate(routed))
+            return handler(authorize(call), answered)
+        except Exception as error:
+            response = self._failed(request, service, error)
+        response.headers.append(("x-amzn-RequestId", request.request_id))
+        respond(response)
+        return True
+
+    def _failed(self, request: RawRequest, service: str | None, error: Exception) -> Response:
+        if isinstance(error, ApiError):
+            return self._refuse(request, service, error)
+        log.error("request_failed request_id=%s service=%s", request.request_id, service, exc_info=error)
+        return self._refuse(request, service, ServiceException())
 
     def _handler(self, call: RoutedCall) -> Handler:
         handler = self._handlers.get((call.service, call.operation))

@@ -13,12 +13,12 @@ from typing import Final, Protocol
 from squib.clock import Clock, Entropy
 from squib.gateway.admin import PREFIX, Admin, Page
 from squib.gateway.authenticate import Authenticator, Credentials, Trust
-from squib.gateway.chain import Chain
+from squib.gateway.chain import Chain, Response
 from squib.gateway.models import ServiceModels
 from squib.gateway.route import protocol_of, route, service_of, too_large
 from squib.gateway.wire import error_shapes
 from squib.model.errors import ApiError, ServiceUnavailable
-from squib.model.operation import HandlerTable, RawRequest
+from squib.model.operation import HandlerTable, PromptHandler, RawRequest
 from squib.model.units import AccountId, Region, RequestId
 
 log: Final = logging.getLogger("squib.gateway")
@@ -65,8 +65,9 @@ class Gateway:
         entropy: Entropy,
         options: GatewayOptions,
         pages: Mapping[str, Page] | None = None,
+        prompt_handlers: Mapping[tuple[str, str], PromptHandler] | None = None,
     ) -> None:
-        """`pages` are further pages of `Admin`."""
+        """`pages` are further pages of `Admin`; `prompt_handlers` are asked before `handlers`."""
         self._clock = clock
         self._entropy = entropy
         self._options = options
@@ -76,7 +77,7 @@ class Gateway:
             default_account_id=options.default_account_id,
             default_region=options.default_region,
         )
-        self._chain = Chain(handlers, Authenticator(credentials, trust), self._models)
+        self._chain = Chain(handlers, Authenticator(credentials, trust), self._models, prompt_handlers or {})
         self._admin = Admin(lambda: self.is_ready, self._chain.not_built, pages or {})
         self._tasks: asyncio.TaskGroup | None = None
         self._open = 0
@@ -129,7 +130,17 @@ class Gateway:
             self._refuse(exchange, request, ServiceUnavailable())
             return
         self._open += 1
-        tasks.create_task(self._serve(exchange, request))
+
+        def respond(response: Response) -> None:
+            try:
+                exchange.respond(response.status, response.headers, response.body)
+            except Exception:
+                log.exception("request_failed request_id=%s", request.request_id)
+                _give_up(exchange, request.request_id)
+            self._ended_one()
+
+        if not self._chain.answer_promptly(request, respond):
+            tasks.create_task(self._serve(exchange, request))
 
     def on_too_large(self, exchange: Exchange) -> None:
         """Answers a request whose body was not read because it is over every limit."""
@@ -175,9 +186,12 @@ class Gateway:
             log.exception("request_failed request_id=%s", request.request_id)
             _give_up(exchange, request.request_id)
         finally:
-            self._open -= 1
-            if self._closing and not self._open:
-                self._idle.set()
+            self._ended_one()
+
+    def _ended_one(self) -> None:
+        self._open -= 1
+        if self._closing and not self._open:
+            self._idle.set()
 
     def _refuse(self, exchange: Exchange, request: RawRequest, error: ApiError) -> None:
         service = service_of(request)

@@ -8,9 +8,9 @@ from squib.environment.pool import Pool
 from squib.invoke.admit import Admission
 from squib.invoke.payload import checked_event, client_context, trace_id
 from squib.invoke.resolve import resolve
-from squib.model.errors import UnsupportedParameter
-from squib.model.invocation import FunctionFailed, Invocation
-from squib.model.operation import AuthorizedCall, Handler, OperationResult
+from squib.model.errors import SquibError, UnsupportedParameter
+from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
+from squib.model.operation import Answered, AuthorizedCall, Handler, OperationResult
 from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.store.base import Functions
 
@@ -30,6 +30,32 @@ class InvokeService:
 
     async def invoke(self, call: AuthorizedCall) -> OperationResult:
         """One invocation, or a check whether it could be made. Raises ApiError."""
+        invocation = self._invocation(call)
+        if invocation is None:
+            return _DRY_RUN
+        with self._admission.take(invocation.function.key):
+            outcome = await self._pool.invoke(invocation)
+        return _result(invocation, outcome)
+
+    def invoke_promptly(self, call: AuthorizedCall, answered: Answered) -> bool:
+        """The same without a task, when an environment is idle. See operation.PromptHandler."""
+        invocation = self._invocation(call)
+        if invocation is None:
+            answered(_DRY_RUN)
+            return True
+        lease = self._admission.take(invocation.function.key)
+
+        def done(outcome: InvokeOutcome | SquibError) -> None:
+            lease.release()
+            answered(outcome if isinstance(outcome, SquibError) else _result(invocation, outcome))
+
+        if self._pool.try_invoke(invocation, done):
+            return True
+        lease.release()
+        return False
+
+    def _invocation(self, call: AuthorizedCall) -> Invocation | None:
+        """What is to run, checked; None for a dry run. Raises ApiError."""
         given = call.input
         target = resolve(
             self._functions,
@@ -42,11 +68,11 @@ class InvokeService:
         context = client_context(given.get("ClientContext") or "")
         kind = given.get("InvocationType") or "RequestResponse"
         if kind == "DryRun":
-            return _DRY_RUN
+            return None
         if kind != "RequestResponse":
             raise UnsupportedParameter("Invoke", f"InvocationType={kind}")
         given_trace = call.headers.get("x-amzn-trace-id", "")
-        invocation = Invocation(
+        return Invocation(
             request_id=call.request_id,
             function=target.function,
             invoked_arn=target.invoked_arn,
@@ -56,15 +82,12 @@ class InvokeService:
             wants_log_tail=given.get("LogType") == "Tail",
             received_at_ms=call.received_at_ms,
         )
-        with self._admission.lease(target.function.key):
-            outcome = await self._pool.invoke(invocation)
-        output = {
-            "StatusCode": 200,
-            "ExecutedVersion": outcome.executed_version,
-            "Payload": outcome.payload,
-        }
-        if isinstance(outcome, FunctionFailed):
-            output["FunctionError"] = outcome.handled
-        if invocation.wants_log_tail:
-            output["LogResult"] = base64.b64encode(outcome.log_tail).decode()
-        return OperationResult(output=output)
+
+
+def _result(invocation: Invocation, outcome: InvokeOutcome) -> OperationResult:
+    output = {"StatusCode": 200, "ExecutedVersion": outcome.executed_version, "Payload": outcome.payload}
+    if isinstance(outcome, FunctionFailed):
+        output["FunctionError"] = outcome.handled
+    if invocation.wants_log_tail:
+        output["LogResult"] = base64.b64encode(outcome.log_tail).decode()
+    return OperationResult(output=output)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from squib.model.errors import SquibError
 from squib.model.identity import Principal
 from squib.model.units import AccountId, EpochMs, Region, RequestId
 
@@ -87,3 +88,10 @@ class OperationResult(msgspec.Struct, frozen=True, kw_only=True):
 Handler: TypeAlias = Callable[[AuthorizedCall], Awaitable[OperationResult]]
 HandlerTable: TypeAlias = Mapping[tuple[str, str], Handler]
 """(service, operation) -> handler."""
+
+Answered: TypeAlias = Callable[[OperationResult | SquibError], None]
+"""Takes what a handler would have returned or raised. Never raises."""
+PromptHandler: TypeAlias = Callable[[AuthorizedCall, Answered], bool]
+"""A handler that needs no task. True: `Answered` will be called, once; False: nothing was done, and the
+operation's `Handler` is asked. Raises ApiError like one. For Invoke alone: there a task and its wake-up cost
+a tenth of the whole (docs/benchmarks.md)."""
