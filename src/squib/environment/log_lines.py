@@ -5,6 +5,7 @@ records of the Telemetry API, by the function's system log level.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -176,6 +177,10 @@ def iso_time(now_ms: EpochMs) -> str:
 # --- the runtime's bytes
 
 
+_MANY_EMPTY_LINES: Final = b"\n" * 64  # more in a row are left out: a log of them has nobody to read it
+_EMPTY_LINES: Final = re.compile(rb"\n{64,}")
+
+
 class LineSplitter:
     """Cuts what comes out of stdout and stderr into log events: one a line, newline included."""
 
@@ -188,6 +193,8 @@ class LineSplitter:
         if self._rest:
             data = self._rest + data
             self._rest = b""
+        if _MANY_EMPTY_LINES in data:
+            data = _EMPTY_LINES.sub(_MANY_EMPTY_LINES, data)
         lines = data.splitlines(keepends=True) if b"\r" not in data else _split_at_newlines(data)
         if lines and not lines[-1].endswith(b"\n"):
             self._rest = lines.pop()

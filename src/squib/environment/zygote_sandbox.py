@@ -30,9 +30,10 @@ from squib.environment.zygote import (
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
-READ_BYTES = 65_536  # also what a pipe holds, unless the function has enlarged its own
+READ_BYTES = 16_384  # at a time: at worst as many lines, which the event loop handles in one go
+PIPE_BYTES = 65_536  # what a pipe holds, unless the function has enlarged its own
 MAX_PIPE_BYTES = 1 << 20  # the kernel's default for what a pipe may be enlarged to
-FLOOD_PAUSE = 10  # a function that writes faster than we read is not listened to for so long as reading took
+FLOOD_PAUSE = 30  # times the time that reading took: not listened to for so long, who writes faster than that
 KILL_PATIENCE_S = 0.25  # of init, which needs 2 ms when it is not hindered
 KILL_ATTEMPTS = 40
 PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cache is looked at again
@@ -231,7 +232,7 @@ class ZygoteSandbox:
 
     def drain_logs(self) -> None:
         """See driver.Sandbox."""
-        self._drain(READ_BYTES)
+        self._drain(PIPE_BYTES)
 
     def _drain(self, limit_bytes: int) -> None:
         """Reads no more than was there: a function may write as fast as we read, for ever."""

@@ -170,3 +170,10 @@ def test_what_is_no_frame_is_taken_for_text() -> None:
 @pytest.mark.parametrize("kind", [b"\xa5\x5a\x00\x03", b"\xa5\x5a\x00\x0f", b"\xa5\x5a\x00\x1b"])
 def test_every_frame_type_of_the_family_is_read(kind: bytes) -> None:
     assert list(FrameParser().feed(frame(b"m", 1000, kind))) == [(1, "m")]
+
+
+def test_empty_lines_beyond_many_in_a_row_are_left_out() -> None:
+    lines = LineSplitter().feed(b"before\n" + b"\n" * 10_000 + b"after\n")
+    assert lines[0] == "before\n"
+    assert lines[-1] == "after\n"
+    assert len(lines) < 70
