@@ -146,9 +146,7 @@ def test_runtime_gets_the_callers_trace_and_context_or_a_fresh_trace() -> None:
     async def story(world: World) -> None:
         headers = {"x-amzn-trace-id": "Root=1-abc;Sampled=1"}
         context = base64.b64encode('{"custom": {"k": "é"}}'.encode()).decode()
-        await service(world).invoke(
-            call(headers={"x-amzn-trace-id": "Root=1-abc;Sampled=1"}, ClientContext=context)
-        )
+        await service(world).invoke(call(headers=headers, ClientContext=context))
         await service(world).invoke(call())
 
     World(FakeScript(on_event=look)).run(story)
