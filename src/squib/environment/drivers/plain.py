@@ -53,7 +53,14 @@ class PlainDriver:
 
     async def prepare(self, runtime: str) -> None:
         """See driver.SandboxDriver."""
-        self._find(runtime)
+        found = self._find(runtime)
+        for path in filter(None, (found.interpreter, found.client_dir)):
+            if not os.access(path, os.X_OK):  # root found it, but no longer runs it
+                raise RuntimeUnavailable(
+                    f"{runtime} is at {path}, which is closed to squib's account (uid {os.getuid()}): "
+                    "install it where every account may read and execute it, such as below /usr or /opt, "
+                    "start squib as an account that may (--user), or use --isolation sandbox"
+                )
 
     def _find(self, runtime: str) -> Runtime:
         if runtime not in self._runtimes:
