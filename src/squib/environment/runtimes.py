@@ -42,6 +42,7 @@ _GUEST: Final = Path(__file__).parent / "guest"
 _MARKER: Final = ".squib-installed.json"
 _INSTALL_TIMEOUT_S: Final = 900.0
 _OTHER_LANGUAGES: Final = re.compile(r"(java|dotnet|dotnetcore|ruby|go)\d.*")
+_OLDER_VERSIONS: Final = re.compile(r"python3\.[0-8]|nodejs(4\.3|6\.10|8\.10|1[0-7]\.x)")
 
 
 class RuntimeInstallError(SquibError):
@@ -158,6 +159,12 @@ def unavailable_reason(name: str, search: RuntimeSearch) -> str:
     if name not in known_names():
         if _OTHER_LANGUAGES.fullmatch(name):
             return f"squib cannot run {name} yet: it runs Python, Node.js and provided runtimes"
+        if _OLDER_VERSIONS.fullmatch(name):
+            return (
+                f"squib cannot run {name}: its runtime interface clients are for python3.{PYTHON_MINORS[0]}, "
+                f"nodejs{NODE_MAJORS[0]}.x and newer; move the function to one that `squib runtimes list` "
+                "calls ready"
+            )
         return f"squib knows no runtime named {name!r}"
     if name in interpreters_by_name(search):
         return f"the runtime interface client of {name} is not installed: run `squib runtimes install {name}`"

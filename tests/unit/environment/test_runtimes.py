@@ -135,6 +135,14 @@ def test_node_runs_only_its_own_major(tmp_path: Path, machine: Say) -> None:
         ("java21", "squib cannot run java21 yet: it runs Python, Node.js and provided runtimes"),
         ("dotnet8", "squib cannot run dotnet8 yet: it runs Python, Node.js and provided runtimes"),
         ("ruby3.4", "squib cannot run ruby3.4 yet: it runs Python, Node.js and provided runtimes"),
+        *(
+            (
+                name,
+                f"squib cannot run {name}: its runtime interface clients are for python3.9, nodejs18.x and "
+                "newer; move the function to one that `squib runtimes list` calls ready",
+            )
+            for name in ("python3.8", "nodejs16.x")
+        ),
         ("cobol85", "squib knows no runtime named 'cobol85'"),
         ("provided.al2", ""),
     ],
