@@ -265,7 +265,11 @@ def _runtimes(search: RuntimeSearch) -> list[Finding]:
             status=Status.OK if managed else Status.DEGRADED,
             weight=Weight.EXPECTED,
             detail=", ".join(ready) if managed else f"only {', '.join(ready)}",
-            remedy="" if managed or waiting else "install Python or Node.js",
+            remedy=""
+            if managed
+            else "squib runtimes install --all"
+            if waiting
+            else "install Python or Node.js",
         )
     ]
     if waiting:
@@ -285,6 +289,8 @@ def _runtimes(search: RuntimeSearch) -> list[Finding]:
                 status=Status.MISSING,
                 weight=Weight.OPTIONAL,
                 detail=f"not on this machine: {', '.join(absent)}",
+                remedy="install the wanted ones, then: squib runtimes install --all (or start squib with "
+                "--runtime-path DIR where they are)",
             )
         )
     return findings
@@ -339,7 +345,9 @@ def _kvm() -> Finding:
         outcome = Outcome(worked=False, detail=detail)
     elif not outcome.worked:
         outcome = Outcome(worked=False, detail=f"{kvm.DEVICE}: {outcome.detail}")
-    remedy = "" if os.access(kvm.DEVICE, os.R_OK | os.W_OK) else "run squib as root, or join the group kvm"
+    is_open = os.access(kvm.DEVICE, os.R_OK | os.W_OK)
+    broken = "only the host below this machine can mend it: allow nested virtualization there"
+    remedy = broken if is_open else "run squib as root, or join the group kvm"
     return _tried("kvm", outcome, remedy, weight=Weight.OPTIONAL)
 
 
@@ -357,7 +365,7 @@ def _virtual_machine_monitors() -> list[Finding]:
                 status=Status.OK if path else Status.MISSING,
                 weight=Weight.OPTIONAL,
                 detail=path or f"no {program} on PATH: only micro-VM isolation needs one",
-                remedy="" if path or not packages else install_command(packages),
+                remedy="" if path else install_command(packages) if packages else f"put {program} on PATH",
             )
         )
     return findings

@@ -203,6 +203,7 @@ def test_probe_looks_at_everything_and_leaves_nothing_behind(
         *("runtimes", "disk", "open-files", "overlay", "kvm", "qemu", "firecracker"),
     }
     assert all(one.detail for one in found)
+    assert [one.name for one in found if one.status is not Status.OK and not one.remedy] == []
     assert by_name["kernel"].status is Status.OK
     assert machine.exit_code(found) in (0, 1, 2)
     assert list(scratch.iterdir()) == []
