@@ -6,6 +6,7 @@ the event loop. Nothing before the drop reads what a client wrote.
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -118,9 +119,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise PlatformError(
-            f"can't listen on {host}:{port}: {error.strerror}; choose another --port (0 takes a free one)"
-        ) from error
+        is_taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        advice = "choose another --port (0 takes a free one)" if is_taken else "choose another --host"
+        raise PlatformError(f"can't listen on {host}:{port}: {error.strerror}; {advice}") from error
     return listener
 
 

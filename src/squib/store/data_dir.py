@@ -28,11 +28,17 @@ class DataDirLock:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        """Makes the directory (0700) if it is missing. Raises DataDirBusy at once, never waits."""
-        make_private_directory(data_dir)
+        """Makes the directory (0700) if it is missing. Raises DataDirBusy at once, never waits; and
+        PlatformError where there can be no such directory, or this account may not write to it."""
         # Root takes it in a folder of the daemon's account, which must not choose the file that is written.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(data_dir / "lock", flags, PRIVATE_FILE_MODE)
+        try:
+            make_private_directory(data_dir)
+            self._fd = os.open(data_dir / "lock", flags, PRIVATE_FILE_MODE)
+        except OSError as error:
+            raise PlatformError(
+                f"can't use the data directory {data_dir}: {error.strerror}; choose another --data-dir"
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from squib.model.errors import PlatformError
 from squib.store import rows
 from squib.store.data_dir import DataDirBusy, DataDirLock
 from squib.store.migrate import SchemaTooNew, migrate, schema_version
@@ -102,3 +103,12 @@ def test_the_data_directory_has_one_owner(tmp_path: Path) -> None:
         with pytest.raises(DataDirBusy, match=rf"{tmp_path}/data is in use by process {os.getpid()}\."):
             DataDirLock(tmp_path / "data")
     DataDirLock(tmp_path / "data").close()
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/nothing"])
+def test_a_data_directory_that_cannot_be_is_named_with_what_to_do(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").write_text("")
+    data_dir = tmp_path / where
+    with pytest.raises(PlatformError, match=rf"can't use the data directory {data_dir}: .*--data-dir"):
+        DataDirLock(data_dir)
+    assert (tmp_path / "file").read_text() == ""
