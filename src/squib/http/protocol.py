@@ -25,6 +25,8 @@ _REPEATABLE_BYTES: Final = 2048  # the longest request remembered for recognizin
 _NAMES: Final[dict[bytes, str]] = {}
 """Header names as clients spell them -> lower case: decoding each anew is half the cost of a header."""
 _MAX_NAMES: Final = 1024
+_MAX_NAME_BYTES: Final = 64  # longer ones are nobody's habit
+_MAX_PIECES: Final = 1024  # of a body, not joined: a piece of one byte costs fifty
 
 # Where the next byte of a connection belongs.
 _BETWEEN, _HEAD, _BODY, _LINGER = range(4)
@@ -105,6 +107,7 @@ class Connection(asyncio.Protocol):
     """The server's side of one connection. Made by `HttpServer.protocol_factory`."""
 
     __slots__ = (
+        "_body_before",
         "_direct_missing",
         "_dispatching",
         "_ended",
@@ -112,6 +115,8 @@ class Connection(asyncio.Protocol):
         "_expected",
         "_fields",
         "_held_bytes",
+        "_in_trailers",
+        "_joined",
         "_keeps_alive",
         "_last_handler",
         "_open",
@@ -124,6 +129,7 @@ class Connection(asyncio.Protocol):
         "_repeat",
         "_repeat_bytes",
         "_since",
+        "_trailer_bytes",
         "_transport",
         "_unsent",
         "_url",
@@ -142,10 +148,16 @@ class Connection(asyncio.Protocol):
         self._fields: dict[str, str] = {}
         self._exchange: Exchange | None = None  # its head is complete
         self._parts: list[bytes] = []
+        self._joined = 0  # how many of the first of `_parts` are pieces joined already
         self._held_bytes = 0  # what `_parts` counts in `owner.held_bytes`
         self._received = 0  # bytes of the head, then of the body
         self._expected = -1  # Content-Length, or -1
         self._direct_missing = 0  # body bytes that bypass the parser
+        self._body_before = (
+            -1
+        )  # `_held_bytes` at the last chunk's header: as long as it is so, no byte of it came
+        self._in_trailers = False
+        self._trailer_bytes = 0
         self._keeps_alive = True  # false once the head of the last request of this connection was read
         self._ended = False  # no further request is read
         # requests read
@@ -233,7 +245,11 @@ class Connection(asyncio.Protocol):
             if self._received > self.owner.limits.max_head_bytes:
                 self._refuse(431)
         elif place == _BODY:
-            self._since = self.owner.loop.time()
+            if self._expected < 0 and self._body_before == self._held_bytes:
+                self._count_trailers(len(data))
+            else:
+                self._since = self.owner.loop.time()
+                self._join_pieces()
             if self._expected - self._received >= _LARGE_BYTES:
                 # The rest need not go through the parser, which would copy it.
                 self._direct_missing = self._expected - self._received
@@ -273,6 +289,7 @@ class Connection(asyncio.Protocol):
             self._direct_missing = missing - len(data)
             self._since = self.owner.loop.time()
             self._hold(data)
+            self._join_pieces()
             if self._ended:
                 self._dispatch()
             return b""
@@ -301,12 +318,18 @@ class Connection(asyncio.Protocol):
         key = _NAMES.get(name)
         if key is None:
             key = name.decode("latin-1").lower()
-            if len(_NAMES) < _MAX_NAMES:
+            if len(_NAMES) < _MAX_NAMES and len(name) <= _MAX_NAME_BYTES:
                 _NAMES[name] = key
         fields = self._fields
         if key in fields:
-            self._received += len(fields[key])  # joining costs what has come so far: bounded like the head
-            if self._received > self.owner.limits.max_head_bytes:
+            # Joining costs what has come so far: bounded like the head.
+            if self._place == _HEAD:
+                self._received += len(fields[key])
+                cost = self._received
+            else:
+                self._trailer_bytes += len(fields[key])
+                cost = self._trailer_bytes
+            if cost > self.owner.limits.max_head_bytes:
                 self._refuse(431)
                 return
             fields[key] = f"{fields[key]},{value.decode('latin-1')}"
@@ -335,10 +358,21 @@ class Connection(asyncio.Protocol):
                 return
         elif "transfer-encoding" in fields:
             exchange.trailers = self._fields = {}
+            self._body_before = -1
         else:
             return
         if "expect" in fields and fields["expect"].lower() == "100-continue" and self._open is None:
             self._transport.write(_CONTINUE)
+
+    def on_chunk_header(self) -> None:
+        self._body_before = self._held_bytes
+        self._in_trailers = False
+        self._trailer_bytes = 0
+
+    def on_chunk_complete(self) -> None:
+        """Of a chunk without data too, which the trailers belong to."""
+        if len(self._fields) > self.owner.limits.max_headers:
+            self._refuse(431)
 
     def on_body(self, chunk: bytes) -> None:
         if self._ended:
@@ -356,10 +390,27 @@ class Connection(asyncio.Protocol):
         if self.owner.held_bytes > self.owner.limits.max_held_bytes:
             self._refuse(503)
 
+    def _join_pieces(self) -> None:
+        fresh = self._parts[self._joined :] if len(self._parts) - self._joined >= _MAX_PIECES else ()
+        if fresh:
+            self._parts[self._joined :] = [b"".join(fresh)]
+            self._joined += 1
+
+    def _count_trailers(self, size: int) -> None:
+        """Bounds trailers that do not arrive in one piece, `size` bytes of which have come now. The parser
+        holds a line without an end and tells nothing of it. They have `stall_timeout_s` for all of them."""
+        if self._in_trailers:
+            self._trailer_bytes += size
+        self._in_trailers = True  # what comes from now on is nothing else
+        limits = self.owner.limits
+        if self._trailer_bytes > limits.max_head_bytes or len(self._fields) > limits.max_headers:
+            self._refuse(431)
+
     def _let_go(self) -> None:
         self.owner.held_bytes -= self._held_bytes
         self._held_bytes = 0
         self._parts = []
+        self._joined = 0
 
     def on_message_complete(self) -> None:
         exchange = self._exchange

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from squib.http import protocol
 from squib.http.limits import HttpLimits
 from squib.http.protocol import Connection, Exchange
 
@@ -454,3 +455,76 @@ def test_bodies_that_end_or_are_left_count_no_more(loop: Loop, end: bytes | None
         server.feed(end)
         assert server.sent.endswith(b"x" * 90_000)
     assert server.held_bytes == 0
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"1\r\na\r\n", b"320\r\n" + b"a" * 800 + b"\r\n"])
+@pytest.mark.parametrize(
+    "line", [b"x" * 1000, b"N%d: v\r\n", b"same: 0123456789\r\n"], ids=["endless", "many", "same"]
+)
+def test_trailers_without_end_are_refused(loop: Loop, before: bytes, line: bytes) -> None:
+    server = Server(loop, max_head_bytes=4096)
+    server.feed(CHUNKED + before + b"0\r\n")
+    fed = 0
+    while not server.sent and fed < 100_000:
+        piece = line % fed if b"%" in line else line
+        server.feed(piece)
+        fed += len(piece)
+    assert server.sent.startswith(b"HTTP/1.1 431 ")
+    assert fed < 6000
+    assert server.got == []
+    assert server.held_bytes == 0
+
+
+def test_too_many_trailers_in_one_piece_are_refused(loop: Loop) -> None:
+    for count, status in ((100, b" 200 "), (101, b" 431 ")):
+        server = Server(loop, ok)
+        trailers = b"".join(b"T%d: v\r\n" % number for number in range(count))
+        server.feed(CHUNKED + b"1\r\na\r\n0\r\n" + trailers + b"\r\n")
+        assert status in server.sent
+
+
+def test_what_comes_before_the_trailers_does_not_count_as_theirs(loop: Loop) -> None:
+    server = Server(loop, ok, max_body_bytes=100_000, max_head_bytes=1000)
+    server.feed(CHUNKED + b"13880\r\n" + b"a" * 40_000)
+    server.feed(b"a" * 40_000 + b"\r\n0\r\nT: 1")
+    server.feed(b"2\r\nT: 3\r\n")
+    server.feed(b"\r\n")
+    assert server.sent.endswith(b"\r\n\r\n" + b"a" * 80_000)
+
+
+def test_trailers_that_drip_are_ended_by_the_sweep(loop: Loop) -> None:
+    server = Server(loop)
+    server.feed(CHUNKED + b"1\r\na\r\n0\r\n")
+    for _ in range(4):
+        loop.now += 10
+        server.feed(b"x")
+        server.connection.sweep(loop.time())
+    assert server.sent.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_body_in_tiny_pieces_arrives_whole_and_is_held_in_few(loop: Loop, chunked: bool) -> None:
+    server = Server(loop, ok, max_body_bytes=300_000)
+    body = bytes(range(256)) * 300
+    if chunked:
+        server.feed(CHUNKED)
+        for at in range(0, len(body), 256):
+            server.feed(b"".join(b"1\r\n%c\r\n" % byte for byte in body[at : at + 256]))
+    else:
+        server.feed(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body) - 1, 1):
+            server.feed(body[at : at + 1])
+    assert len(server.connection._parts) < 2 * protocol._MAX_PIECES
+    server.feed(b"0\r\n\r\n" if chunked else body[-1:])
+    assert server.sent.endswith(b"\r\n\r\n" + body)
+
+
+def test_long_header_names_are_not_remembered(loop: Loop) -> None:
+    server = Server(loop, ok)
+    name = b"X" * 65
+    server.feed(b"GET / HTTP/1.1\r\n" + name + b": 1\r\n" + name[:-1] + b": 2\r\n\r\n")
+    assert server.sent.startswith(b"HTTP/1.1 200 ")
+    assert name not in protocol._NAMES
