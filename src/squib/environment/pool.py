@@ -36,6 +36,7 @@ from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
 from squib.store.base import Logs
 
 _log: Final = logging.getLogger("squib.environment")
+_MORE_HELD_BYTES: Final = 8 << 20  # squib's choice: one environment's small requests beside its greatest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class PoolOptions:
     endpoint_url: str = "http://127.0.0.1:4566"
     """squib's own API as seen from inside an environment."""
     max_endpoint_connections: int = 64
-    """That one environment may have to it."""
+    """That one environment may have to it. AWS's SDK for JavaScript opens up to 50 a client."""
 
 
 class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +113,7 @@ class Pool:
             on_endpoint_too_large=on_endpoint_too_large,
             endpoint_limits=HttpLimits(
                 max_body_bytes=MAX_CREATE_REQUEST_BYTES,
-                max_held_bytes=MAX_CREATE_REQUEST_BYTES,
+                max_held_bytes=MAX_CREATE_REQUEST_BYTES + _MORE_HELD_BYTES,
                 max_connections=self._options.max_endpoint_connections,
             ),
             endpoint_url=self._options.endpoint_url,

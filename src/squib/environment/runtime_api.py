@@ -30,7 +30,7 @@ _LIMITS: Final = HttpLimits(
     max_body_bytes=MAX_SYNC_RESPONSE_BYTES,
     max_held_bytes=2 * MAX_SYNC_RESPONSE_BYTES,  # one answer, and an error beside it
     max_headers=64,
-    max_connections=32,  # squib's choice: node's client opens 5; each is a descriptor of ours
+    max_connections=16,  # squib's choice: node's client opens 5; each is a descriptor of ours
     has_timeouts=False,  # a runtime may be frozen, or busy, for any time
 )
 _INVOCATION: Final = "/2018-06-01/runtime/invocation/"

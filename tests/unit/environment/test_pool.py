@@ -351,3 +351,12 @@ def test_whatever_happens_every_invocation_ends_once_and_nothing_is_left(
         assert set(world.states()) <= {"idle"}
 
     World(FakeScript(on_event=behaviour, create_delay_s=0.05), max_environments=limit).run(story)
+
+
+def test_one_environment_can_have_the_daemon_hold_little_more_than_its_greatest_request() -> None:
+    async def story(world: World) -> None:
+        limits = world.pool._surroundings.endpoint_limits
+        assert limits.max_body_bytes < limits.max_held_bytes <= limits.max_body_bytes + (8 << 20)
+        assert limits.max_connections <= 64
+
+    World().run(story)
