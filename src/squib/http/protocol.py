@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import httptools
 
 from squib.http.limits import HttpLimits
+from squib.http.repetition import KnownHeads
 
 Handler: TypeAlias = "Callable[[Exchange], None]"
 """Takes a whole request; answers it now or later by one of the `respond` methods, exactly once."""
@@ -20,7 +21,6 @@ Handler: TypeAlias = "Callable[[Exchange], None]"
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LARGE_BYTES: Final = 64 * 1024  # from here on copying a body costs more than a second write
-_REPEATABLE_BYTES: Final = 2048  # the longest request remembered for recognizing its repetition
 
 _NAMES: Final[dict[bytes, str]] = {}
 """Header names as clients spell them -> lower case: decoding each anew is half the cost of a header."""
@@ -118,6 +118,7 @@ class Connection(asyncio.Protocol):
         "_in_trailers",
         "_joined",
         "_keeps_alive",
+        "_known",
         "_last_handler",
         "_open",
         "_parser",
@@ -126,8 +127,6 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_reading_paused",
         "_received",
-        "_repeat",
-        "_repeat_bytes",
         "_since",
         "_trailer_bytes",
         "_transport",
@@ -168,8 +167,7 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._write_paused = False
         self._unsent = 0
-        self._repeat_bytes = b""
-        self._repeat: Exchange | None = None
+        self._known = KnownHeads()
 
     # --- transport
 
@@ -184,11 +182,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        if data == self._repeat_bytes and self._place == _BETWEEN and self._open is None:
-            # Byte for byte the bodiless request parsed before, as a polling client sends: no need to parse.
-            known = self._repeat
-            if known is not None and not self._queue and not self._write_paused:
-                exchange = Exchange(self, known.method, known.path, known.query, known.headers)
+        if self._place == _BETWEEN and self._open is None and not self._queue and not self._write_paused:
+            known = self._known.recognize(data)
+            if known is not None:
+                method, path, query, headers, body = known
+                exchange = Exchange(self, method, path, query, headers)
+                exchange.body = body
                 self._open = exchange
                 self._run(self.owner.handler, exchange)
                 return
@@ -204,8 +203,6 @@ class Connection(asyncio.Protocol):
         self.owner.closed(self)
         self._ended = True
         self._parser = None  # breaks the cycle
-        self._repeat = None
-        self._repeat_bytes = b""
         self._let_go()
         gone = [self._open, *self._queue]
         self._open = None
@@ -254,11 +251,8 @@ class Connection(asyncio.Protocol):
                 # The rest need not go through the parser, which would copy it.
                 self._direct_missing = self._expected - self._received
                 self._parser = httptools.HttpRequestParser(self)
-        elif fresh and len(self._queue) == 1 and len(data) <= _REPEATABLE_BYTES and not self._ended:
-            exchange = self._queue[0]
-            if not exchange.body and not exchange.trailers:
-                self._repeat_bytes = data
-                self._repeat = exchange
+        elif fresh and len(self._queue) == 1 and not self._ended:
+            self._known.learn(data, self._queue[0].headers)
         if self._queue:
             self._dispatch()
 

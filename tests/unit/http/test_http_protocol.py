@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from squib.http import protocol
 from squib.http.limits import HttpLimits
 from squib.http.protocol import Connection, Exchange
+from squib.http.repetition import KnownHeads
 
 
 class Pipe(asyncio.Transport):
@@ -170,6 +171,60 @@ def test_repetition_after_a_partial_request_is_not_mistaken_for_a_request(loop: 
     server.feed(GET)
     assert server.sent.count(b"200 OK") == 1
     assert b" 400 " in server.sent
+
+
+LINES = st.sampled_from(
+    [
+        b"GET /a HTTP/1.1",
+        b"POST /b/c?d=e HTTP/1.1",
+        b"GET /odd?a b HTTP/1.1",
+        b"GET /a HTTP/1.0",
+        b"PUT /x HTTP/1.1",
+        b"GET http://h/a HTTP/1.1",
+        b" GET /a HTTP/1.1",
+    ]
+)
+BLOCKS = st.sampled_from(
+    [
+        (b"", b""),
+        (b"\r\nHost: h", b""),
+        (b"\r\nHost: h\r\nContent-Length: 3", b"abc"),
+        (b"\r\nHost: h\r\nContent-Length: 3", b"abcX"),
+        (b"\r\nHost: h\r\nContent-Length: 3", b"ab"),
+        (b"\r\nHost: h\r\nConnection: keep-alive\r\nA: 1\r\nA: 2", b""),
+        (b"\r\nHost: h\r\nConnection: close", b""),
+        (b"\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade", b""),
+        (b"\r\nTransfer-Encoding: chunked", b"1\r\na\r\n0\r\n\r\n"),
+        (b"\r\nNo colon", b""),
+    ]
+)
+
+
+@given(st.lists(st.tuples(LINES, BLOCKS), max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_what_was_seen_before_is_read_no_differently(
+    messages: list[tuple[bytes, tuple[bytes, bytes]]],
+) -> None:
+    """A connection that recognizes, beside one whose memory is wiped before each piece of input."""
+    loop = Loop()
+    seen: list[list[tuple[object, ...]]] = [[], []]
+    servers = []
+    for got in seen:
+
+        def reply(exchange: Exchange, got: list[tuple[object, ...]] = got) -> None:
+            got.append((exchange.method, exchange.path, exchange.query, exchange.headers, exchange.body))
+            exchange.respond(200, ())
+
+        servers.append(Server(loop, reply))
+    for line, (block, body) in messages:
+        for server, forgets in zip(servers, (False, True), strict=True):
+            if forgets:
+                server.connection._known = KnownHeads()
+            server.feed(line + block + b"\r\n\r\n" + body)
+    assert seen[0] == seen[1]
+    assert servers[0].sent == servers[1].sent
+    assert servers[0].pipe.closed == servers[1].pipe.closed
+    loop.close()
 
 
 def test_pipelined_requests_are_answered_in_order_one_at_a_time(loop: Loop) -> None:
