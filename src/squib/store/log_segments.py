@@ -4,24 +4,30 @@ A stream's segments are `<root>/<low byte of its id>/<id>-<first sequence>.log`,
 fsynced: the death of the process loses nothing that was written, the death of the machine may lose the tail.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from squib.model.units import EpochMs
 from squib.store.data_dir import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, make_private_directory
 from squib.store.log_blocks import Buffered, blocks, encode, in_order
 from squib.store.log_state import Segment, StreamState
 
+RESERVE_BYTES: Final = 256 << 20  # squib's choice: what logs leave free on the disk, for the database
+
 
 class Segments:
     """The segment files under one directory."""
 
-    def __init__(self, root: Path, *, segment_bytes: int) -> None:
-        """Makes the directory. `segment_bytes`: size from which a stream goes on in a new file."""
+    def __init__(self, root: Path, *, segment_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
+        """Makes the directory. `segment_bytes`: size from which a stream goes on in a new file. Nothing is
+        written when less than `reserve_bytes`, or a twentieth of a small disk, is free."""
         make_private_directory(root)
         self._root = str(root)
         self._segment_bytes = segment_bytes
+        self._reserve_bytes = reserve_bytes
 
     def append(
         self, stream_id: int, state: StreamState, events: Sequence[Buffered], *, ingestion_ms: EpochMs
@@ -126,8 +132,7 @@ class Segments:
     def _path(self, stream_id: int, first_sequence: int) -> str:
         return f"{self._root}/{stream_id & 0xFF:02x}/{stream_id}-{first_sequence}.log"
 
-    @staticmethod
-    def _write(path: str, content: bytes, size_before: int) -> None:
+    def _write(self, path: str, content: bytes, size_before: int) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
             fd = os.open(path, flags, PRIVATE_FILE_MODE)
@@ -135,6 +140,9 @@ class Segments:
             os.makedirs(os.path.dirname(path), PRIVATE_DIRECTORY_MODE, exist_ok=True)
             fd = os.open(path, flags, PRIVATE_FILE_MODE)
         try:
+            disk = os.fstatvfs(fd)
+            if disk.f_bavail * disk.f_frsize < min(self._reserve_bytes, disk.f_blocks * disk.f_frsize // 20):
+                raise OSError(errno.ENOSPC, "the disk is nearly full")
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(fd, rest) :]

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,3 +120,16 @@ def test_removed_streams_read_as_empty(tmp_path: Path) -> None:
     segments.remove(STREAM_ID, state)
     assert messages(segments, state) == []
     assert not list((tmp_path / "02").iterdir())
+
+
+def test_logs_leave_the_last_of_the_disk_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segments = Segments(tmp_path, segment_bytes=10_000)
+    state = append(segments, NEW, "a")
+    monkeypatch.setattr(
+        os, "fstatvfs", lambda fd: SimpleNamespace(f_frsize=4096, f_blocks=1 << 30, f_bavail=10_000)
+    )
+    with pytest.raises(OSError, match="nearly full"):
+        append(segments, state, "b")
+    monkeypatch.undo()
+    assert segments.is_intact(STREAM_ID, state)
+    assert messages(segments, append(segments, state, "c")) == ["a", "c"]
