@@ -171,8 +171,7 @@ class Launcher:
                 case {"op": "tmp", "slot": int(number), "mib": int(mib)} if self._in_use(number):
                     if not 1 <= mib <= 65_536:
                         raise ValueError("size out of bounds")
-                    self.slots[number].resize_tmp(mib)
-                    self.answer(op="tmp", slot=number)
+                    self.answer(op="tmp", slot=number, error=self._resize_tmp(number, mib))
                 case {"op": "kill", "slot": int(number)} if self._in_use(number):
                     if self.cgroups is not None:
                         self.cgroups.kill_inside(number)
@@ -183,6 +182,13 @@ class Launcher:
                     raise ValueError("unknown command")
         except (OSError, ValueError, RecursionError) as error:
             self.answer(op="error", error=str(error), command=message.decode(errors="replace")[:200])
+
+    def _resize_tmp(self, number: int, mib: int) -> str | None:
+        try:
+            self.slots[number].resize_tmp(mib)
+        except OSError as error:
+            return str(error)
+        return None
 
     def _in_use(self, number: int) -> bool:
         return number in self.slots and number not in self.free and number not in self.retiring

@@ -20,6 +20,7 @@ from squib.environment.network import NetworkPlan, SlotNetwork
 
 RUNTIME_API_PORT = 9001
 DEFAULT_TMP_MIB = 512
+RESERVE_BYTES = 1 << 30  # squib's choice: what files of /tmp, made sparse, must leave free on the disk
 MAX_TEMPLATES = 16  # sizes of /tmp that are kept ready to be copied: each is a descriptor and a few MiB
 
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _LOOP_CLR_FD = 0x4C82, 0x4C0A, 0x4C01
@@ -80,6 +81,8 @@ class TmpImages:
                 timeout=60,
             )
             image = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except subprocess.SubprocessError as error:
+            raise OSError(errno.EIO, f"mkfs.ext4 failed: {error}") from error
         finally:
             path.unlink(missing_ok=True)
         device, _ = _attach(image)
@@ -97,6 +100,13 @@ class TmpImages:
             os.close(device)
             mountpoint.rmdir()
         return image
+
+    def check_reserve(self) -> None:
+        """Raises OSError when the disk is so full that nobody may begin to fill another /tmp: under
+        `RESERVE_BYTES`, or a twentieth of a small disk. What runs already may write on."""
+        disk = os.statvfs(self._directory)
+        if disk.f_bavail * disk.f_frsize < min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 20):
+            raise OSError(errno.ENOSPC, "the disk of the data directory is nearly full: no room for a /tmp")
 
     def close(self) -> None:
         """Gives the templates up."""
@@ -167,16 +177,18 @@ class Slot:
         return self._nodes / str(self.number)
 
     def prepare(self) -> list[socket.socket]:
-        """Makes it ready for one sandbox; returns the listeners of the Runtime API and of the endpoint."""
+        """Makes it ready for one sandbox; returns the listeners of the Runtime API and of the endpoint.
+        Raises OSError."""
         if self._cgroups is not None:
             self._cgroups.create(self.number, owner_uid=self._owner_uid)
         self.resize_tmp(DEFAULT_TMP_MIB)
         return self.network.listen(*self._ports)
 
     def resize_tmp(self, size_mib: int) -> None:
-        """Replaces /tmp by an empty one of another size."""
+        """Replaces /tmp by an empty one of another size. Raises OSError."""
         if self._images is None:
             return
+        self._images.check_reserve()
         self._drop_tmp()
         self._tmp = self._images.make(size_mib)
         os.mknod(self._node, 0o600 | 0o060000, self._tmp[1])

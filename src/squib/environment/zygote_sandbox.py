@@ -4,6 +4,7 @@ The daemon's side of zygote.py. Needs no privilege.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -125,15 +126,22 @@ class ZygoteSandbox:
     """Implements driver.Sandbox. Blank first, then assigned."""
 
     def __init__(self, driver: "Keeper", runtime: str, slot: ReadySlot) -> None:
+        """Raises OSError; the slot is still the caller's then."""
         self._driver, self.runtime, self._slot = driver, runtime, slot
         self.waiting = False
         """Somebody waits for it already: it does not go among the blanks."""
         self._wiring: Wiring | None = None
         self._loop = asyncio.get_running_loop()
-        self._control, self._init_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as opened:  # closed when a later one can't be
+            self._control, self._init_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            opened.callback(self._control.close)
+            opened.callback(self._init_control.close)
+            self._output, self._init_output = os.pipe2(os.O_CLOEXEC)
+            opened.callback(os.close, self._output)
+            opened.callback(os.close, self._init_output)
+            self._telemetry, self._init_telemetry = os.pipe2(os.O_CLOEXEC)
+            opened.pop_all()
         self._control.setblocking(False)
-        self._output, self._init_output = os.pipe2(os.O_CLOEXEC)
-        self._telemetry, self._init_telemetry = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._output, False)
         os.set_blocking(self._telemetry, False)
         self._servers: list[asyncio.Server] = []

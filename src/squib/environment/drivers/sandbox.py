@@ -73,6 +73,7 @@ class ZygoteDriver:
         self._sandboxes: set[ZygoteSandbox] = set()
         self._started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._lost = False
+        self._said = ""  # the launcher's last complaint
         self.cgroups: Cgroups | None = None
         self.facts: Mapping[str, Any] = {}
         """What the launcher found: warnings, outside, tmp."""
@@ -115,16 +116,22 @@ class ZygoteDriver:
                 self._started.set_exception(PlatformError(f"sandboxes can't be made: {answer['error']}"))
             case "slot":
                 runtime_api, endpoint = (socket.socket(fileno=fd) for fd in fds[:2])
+                self._said = ""
                 self._offer(ReadySlot(answer["slot"], runtime_api, endpoint, fds[2]))
             case "tmp":
                 waiter = self._tmp_waiters.pop(answer["slot"], None)
                 if waiter is not None and not waiter.done():
-                    waiter.set_result(None)
+                    if answer["error"] is None:
+                        waiter.set_result(None)
+                    else:
+                        waiter.set_exception(OSError(answer["error"]))
             case "zygote":
                 zygote = Zygote(answer["runtime"], socket.socket(fileno=fds[0]), self)
                 zygote.watch()
             case "error":
-                sys.stderr.write(f"squib launcher: {answer['error']}\n")
+                if answer["error"] != self._said:  # it comes many times a second while the disk is full
+                    self._said = answer["error"]
+                    sys.stderr.write(f"squib launcher: {self._said}\n")
 
     def _offer(self, slot: ReadySlot) -> None:
         while self._slot_waiters:
@@ -197,8 +204,10 @@ class ZygoteDriver:
         while len(blanks) + self._making_blanks.get(runtime, 0) < self._options.blanks and self._ready:
             slot = self._ready.popleft()
             self._command(op="took")
-            sandbox = ZygoteSandbox(self, runtime, slot)
-            self._sandboxes.add(sandbox)
+            try:
+                sandbox = self._sandbox(runtime, slot)
+            except OSError:
+                return
             self._making_blanks[runtime] = self._making_blanks.get(runtime, 0) + 1
             try:
                 sandbox.spawn(future.result())
@@ -206,6 +215,17 @@ class ZygoteDriver:
                 self._making_blanks[runtime] -= 1
                 sandbox.give_up()
                 return
+
+    def _sandbox(self, runtime: str, slot: ReadySlot) -> ZygoteSandbox:
+        """A sandbox in a slot that was taken. Raises OSError; the slot is given back then."""
+        try:
+            sandbox = ZygoteSandbox(self, runtime, slot)
+        except OSError:
+            slot.close()
+            self._command(op="recycle", slot=slot.number)
+            raise
+        self._sandboxes.add(sandbox)
+        return sandbox
 
     def blank_ready(self, sandbox: ZygoteSandbox) -> None:
         """A sandbox made ahead of need waits for its assignment."""
@@ -245,8 +265,7 @@ class ZygoteDriver:
 
     async def _fresh(self, spec: SandboxSpec, zygote: Zygote) -> ZygoteSandbox:
         slot = await self._take_slot()
-        sandbox = ZygoteSandbox(self, spec.runtime, slot)
-        self._sandboxes.add(sandbox)
+        sandbox = self._sandbox(spec.runtime, slot)
         try:
             if spec.ephemeral_mib != DEFAULT_TMP_MIB:
                 await self._resize_tmp(slot.number, spec.ephemeral_mib)
