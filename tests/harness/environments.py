@@ -9,7 +9,7 @@ import msgspec
 
 from squib.environment.drivers.fake import FakeDriver, FakeSandbox, FakeScript
 from squib.environment.pool import Pool, PoolOptions
-from squib.http.protocol import Exchange
+from squib.http.exchange import Exchange
 from squib.model.function import CodeRef, FunctionKey, FunctionVersion, LoggingConfig, State
 from squib.model.identity import AccessKey, root_principal
 from squib.model.invocation import Invocation, InvokeOutcome

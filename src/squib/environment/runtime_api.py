@@ -19,8 +19,8 @@ from squib.environment.runtime_session import (
     RuntimeSession,
     Verdict,
 )
+from squib.http.exchange import Exchange
 from squib.http.limits import HttpLimits
-from squib.http.protocol import Exchange
 from squib.http.server import HttpServer
 from squib.model.invocation import Invocation
 from squib.model.limits import MAX_SYNC_RESPONSE_BYTES

@@ -6,19 +6,14 @@ vanishing) is answered or ended here, so that a handler sees only whole requests
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import httptools
 
+from squib.http.exchange import Exchange, Handler
 from squib.http.limits import HttpLimits
 from squib.http.repetition import KnownHeads
 
-Handler: TypeAlias = "Callable[[Exchange], None]"
-"""Takes a whole request; answers it now or later by one of the `respond` methods, exactly once."""
-
-_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LARGE_BYTES: Final = 64 * 1024  # from here on copying a body costs more than a second write
 
@@ -51,56 +46,6 @@ class Owner(Protocol):
         """False when there are too many connections already."""
 
     def closed(self, connection: "Connection") -> None: ...
-
-
-class Exchange:
-    """One request and the means to answer it.
-
-    Owned by the handler until it is answered. `on_gone` is called at most once, when the client leaves before
-    the answer; from then on `gone` is true and answers are dropped silently.
-    """
-
-    __slots__ = ("_connection", "body", "gone", "headers", "method", "on_gone", "path", "query", "trailers")
-
-    def __init__(
-        self, connection: "Connection", method: str, path: str, query: str, headers: Mapping[str, str]
-    ) -> None:
-        self._connection = connection
-        self.method = method
-        self.path = path
-        """As sent: percent-encoding kept, no query string."""
-        self.query = query
-        self.headers = headers
-        """Lower-case names; values of a repeated header are joined by a comma. Never written to."""
-        self.trailers: Mapping[str, str] = {}
-        """Fields after a chunked body, likewise."""
-        self.body = b""
-        self.gone = False
-        self.on_gone: Callable[[], None] | None = None
-
-    def respond(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes | bytearray | memoryview = b""
-    ) -> None:
-        """Answers. Content-Length, Date and Connection are added. Raises ValueError for a header that is not
-        one line of Latin-1; nothing has been sent then."""
-        if self.gone:
-            return
-        fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
-            raise ValueError("a header holds a line break")
-        connection = self._connection
-        length = "" if status == 204 or status == 304 else f"Content-Length: {len(body)}\r\n"
-        close = "Connection: close\r\n" if connection.closes_after_answer else ""
-        line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
-        head = f"{line}{connection.owner.date_line}{fields}{length}{close}\r\n".encode("latin-1")
-        if self.method == "HEAD" or not length:
-            body = b""
-        connection.answer(self, head, body)
-
-    def respond_raw(self, head: bytes, body: bytes | bytearray | memoryview = b"") -> None:
-        """Answers with a prepared head: status line through blank line, its Content-Length that of `body`."""
-        if not self.gone:
-            self._connection.answer(self, head, body)
 
 
 class Connection(asyncio.Protocol):
@@ -472,6 +417,11 @@ class Connection(asyncio.Protocol):
             )
             if self._open is exchange:
                 exchange.respond(500, ())
+
+    @property
+    def date_line(self) -> str:
+        """For the head of an answer."""
+        return self.owner.date_line
 
     @property
     def closes_after_answer(self) -> bool:

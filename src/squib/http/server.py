@@ -5,8 +5,9 @@ import socket
 from email.utils import formatdate
 from typing import Final
 
+from squib.http.exchange import Exchange, Handler
 from squib.http.limits import HttpLimits
-from squib.http.protocol import Connection, Exchange, Handler
+from squib.http.protocol import Connection
 
 _SWEEP_S: Final = 1.0
 

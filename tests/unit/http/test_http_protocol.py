@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squib.http import protocol
+from squib.http.exchange import Exchange
 from squib.http.limits import HttpLimits
-from squib.http.protocol import Connection, Exchange
+from squib.http.protocol import Connection
 from squib.http.repetition import KnownHeads
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from squib.http.exchange import Exchange
 from squib.http.limits import HttpLimits
-from squib.http.protocol import Exchange
 from squib.http.server import HttpServer
 
 LIMITS = HttpLimits(max_body_bytes=7_000_000)
