@@ -157,9 +157,12 @@ def test_own_runtime_in_shell(squib: Squib, runtime: str) -> None:
 def test_own_runtime_that_is_missing_or_not_executable(squib: Squib) -> None:
     missing = squib.deploy({"other": "x"}, runtime="provided.al2023").invoke()
     assert missing.error == "Unhandled"
-    assert missing.payload["errorType"] in ("Runtime.InvalidEntrypoint", "Runtime.ExitError")
+    assert missing.payload["errorType"] == "Runtime.InvalidEntrypoint"
+    assert "/var/task/bootstrap" in missing.payload["errorMessage"]
     garbage = squib.deploy("\x7fnot a program", runtime="provided.al2023").invoke()
     assert garbage.error == "Unhandled"
+    assert garbage.payload["errorType"] == "Runtime.InvalidEntrypoint"
+    assert "exec format error" in garbage.payload["errorMessage"]
 
 
 def test_a_runtime_that_is_not_here_is_refused_or_fails_clearly(

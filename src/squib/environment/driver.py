@@ -32,6 +32,7 @@ class EndCause(StrEnum):
     EXITED = "exited"  # by itself, with `status` as exit code
     SIGNALED = "signaled"  # by signal `status`
     OUT_OF_MEMORY = "out-of-memory"  # killed for passing its memory limit
+    NOT_STARTED = "not-started"  # its program could not be executed: `status` is the errno
     LOST = "lost"  # the sandbox itself is gone
 
 
@@ -64,6 +65,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Makes the protocol for one connection to the Runtime API."""
     endpoint: Callable[[], asyncio.Protocol]
     """Makes the protocol for one connection to squib's own API."""
+    on_start: Callable[[], None]
+    """Called when the first runtime is told to start; `restart` has no need of it."""
     on_log: Callable[[LogSource, bytes], None]
     on_end: Callable[[End], None]
     """Called once for each start of the runtime, after the last on_log of that runtime."""

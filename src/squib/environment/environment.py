@@ -4,38 +4,30 @@ Turns effects into driver calls and answers. What the driver is asked to do goes
 restart follows the kill before it. All methods are called on the event loop.
 """
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TypeAlias
 
-import msgspec
-
-from squib.clock import Clock
 from squib.environment import failure as failures
 from squib.environment.driver import (
     End,
     EndCause,
     LogSource,
     Sandbox,
-    SandboxDriver,
     SandboxSpec,
     Wiring,
 )
 from squib.environment.failure import Failure
 from squib.environment.log_lines import Report
-from squib.environment.log_stream import EnvironmentLog
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.runtime_session import Meaning
+from squib.environment.surroundings import Surroundings
 from squib.environment.variables import environment_variables
-from squib.http.limits import HttpLimits
-from squib.http.protocol import Handler
 from squib.http.server import HttpServer
 from squib.model.errors import PlatformError, SquibError
 from squib.model.function import FunctionVersion
-from squib.model.identity import AccessKey
 from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
 from squib.model.limits import INIT_TIMEOUT_MS
 from squib.model.units import EnvironmentId, EpochMs
@@ -46,26 +38,6 @@ Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 """Told the end of one invocation, exactly once; an exception when it was not the function's doing."""
 
 _log: Final = logging.getLogger("squib.environment")
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every environment of a node needs."""
-
-    driver: SandboxDriver
-    clock: Clock
-    open_log: Callable[[FunctionVersion, str], EnvironmentLog]
-    """Opens the log stream of that name for an environment of the function."""
-    mint: Callable[[FunctionVersion, EnvironmentId], AccessKey]
-    revoke: Callable[[str], None]
-    """Ends the access key of that id."""
-    endpoint: Handler
-    """Serves squib's own API to the function."""
-    on_endpoint_too_large: Handler
-    endpoint_limits: HttpLimits
-    endpoint_url: str
-    """As seen from inside."""
-    freeze_after_ms: float
-    idle_expiry_ms: float
 
 
 class Owner(Protocol):
@@ -243,6 +215,12 @@ class Environment:
         self._happen(Event.INIT_FAILED)
 
     # --- what the sandbox says (Wiring)
+
+    def _on_start(self) -> None:
+        """Waiting for a place on the machine is over: from here on it is initialization."""
+        self._has_init_deadline = True
+        if self.state is State.INIT:
+            self._begin_init()
 
     def _on_log(self, source: LogSource, data: bytes) -> None:
         self.log.feed(source, data, self._with.clock.now_ms())
@@ -445,6 +423,7 @@ class Environment:
         wiring = Wiring(
             runtime_api=self._api.protocol,
             endpoint=self._endpoint.protocol_factory,
+            on_start=self._on_start,
             on_log=self._on_log,
             on_end=self._on_end,
         )
@@ -464,12 +443,7 @@ class Environment:
             ephemeral_mib=function.ephemeral_mib,
         )
         self._has_init_deadline = False  # waiting for a place on the machine is not initialization
-        try:
-            self._sandbox = await self._with.driver.create(spec, wiring)
-        finally:
-            self._has_init_deadline = True
-        if self.state is State.INIT:
-            self._begin_init()
+        self._sandbox = await self._with.driver.create(spec, wiring)
 
     async def _kill_sandbox(self) -> None:
         if self._sandbox is not None:

@@ -1,5 +1,7 @@
 """What a caller is told when an environment fails an invocation: Lambda's error types and texts. Pure."""
 
+import errno
+import os
 import signal
 
 import msgspec
@@ -60,6 +62,13 @@ def ended(end: End) -> Failure:
         core = " (core dumped)" if end.status in _DUMPS_CORE else ""
         name = (signal.strsignal(end.status) or f"signal {end.status}").lower()
         return Failure("Runtime.ExitError", f"Runtime exited with error: signal: {name}{core}")
+    if end.cause is EndCause.NOT_STARTED:
+        if end.status == errno.ENOENT:
+            return Failure(
+                "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap]"
+            )
+        reason = os.strerror(end.status).lower()
+        return Failure("Runtime.InvalidEntrypoint", f"fork/exec /var/task/bootstrap: {reason}")
     if end.cause is EndCause.LOST:
         return Failure("Sandbox.Failure", "The execution environment was lost")
     if end.status == 0:

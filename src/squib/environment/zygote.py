@@ -65,7 +65,7 @@ ASSIGN_MAGIC = b"ASN1"
 # Control socket, squib -> init.
 RESTART, KILL, FREEZE, THAW = b"R", b"K", b"F", b"T"
 # Control socket, init -> squib: the letter, then a number.
-BLANK, STARTED, ENDED = b"B", b"S", b"E"
+BLANK, STARTED, ENDED, NOT_STARTED = b"B", b"S", b"E", b"N"
 REPORT = struct.Struct("=cq")
 
 
@@ -241,6 +241,7 @@ class Init:
         self.control, self.output, self.telemetry, self.environment = control, output, telemetry, environment
         self.uid, self.options = uid, options
         self.runtime = 0
+        self.refusal_read = self.refusal_write = -1  # a pipe on which the runtime tells that it can't start
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> NoReturn:
@@ -271,9 +272,13 @@ class Init:
 
     def start(self) -> None:
         """Forks the runtime."""
+        if self.refusal_read >= 0:
+            os.close(self.refusal_read)
+        self.refusal_read, self.refusal_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.runtime = os.fork()
         if self.runtime == 0:
             run_runtime(self)
+        os.close(self.refusal_write)
         self.control.sendall(REPORT.pack(STARTED, resident_bytes(self.runtime)))
 
     def reap(self) -> None:
@@ -286,9 +291,17 @@ class Init:
             if pid == 0:
                 return
             if pid == self.runtime:
-                self.runtime = 0
-                self.kill_others()
-                self.control.sendall(REPORT.pack(ENDED, status))
+                self.tell_end(status)
+
+    def tell_end(self, status: int) -> None:
+        """The runtime is dead: nothing of it stays, and squib hears how it ended."""
+        self.runtime = 0
+        self.kill_others()
+        refusal = b""
+        with contextlib.suppress(BlockingIOError):
+            refusal = os.read(self.refusal_read, 1)
+        letter, number = (NOT_STARTED, refusal[0]) if refusal else (ENDED, status)
+        self.control.sendall(REPORT.pack(letter, number))
 
     def end_everything(self) -> None:
         """Kills all but init and tells the runtime's end, if it was alive."""
@@ -296,9 +309,7 @@ class Init:
             os.kill(-1, signal.SIGKILL)
         if self.runtime:
             _, status = os.waitpid(self.runtime, 0)
-            self.runtime = 0
-            self.kill_others()
-            self.control.sendall(REPORT.pack(ENDED, status))
+            self.tell_end(status)
 
     def kill_others(self) -> None:
         """No process of the old runtime survives it. One signal reaches all, since a process that has got
@@ -327,7 +338,7 @@ def run_runtime(init: Init) -> NoReturn:
         os.dup2(null, 0)
         os.dup2(init.output, 1)
         os.dup2(init.output, 2)
-        confine.close_all_but([init.telemetry, init.environment])
+        confine.close_all_but([init.telemetry, init.environment, init.refusal_write])
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write(OUT_OF_MEMORY_SCORE)
         confine.limit_resources(
@@ -343,7 +354,7 @@ def run_runtime(init: Init) -> NoReturn:
         confine.no_new_privileges()
         confine.filter_system_calls()
         confine.prctl(confine.PR_SET_DUMPABLE, 1)
-        become_runtime(read_all(init.environment), init.environment, init.telemetry, init.options.preload)
+        become_runtime(init)
     except SystemExit as leave:
         code = leave.code
         os._exit(code if isinstance(code, int) else 0 if code is None else 1)
@@ -359,34 +370,34 @@ def read_all(fd: int) -> bytes:
     return os.pread(fd, size, 0)
 
 
-def become_runtime(document: bytes, document_fd: int, telemetry: int, preloaded: bool) -> None:
-    """Runs what the document says: {"variables": {...}, "program": [path, arguments...] or null, "handler":
-    ...}. `program` null means the preloaded Python client."""
-    os.close(document_fd)
-    work: dict[str, Any] = json.loads(document)
+def become_runtime(init: Init) -> None:
+    """Runs what the environment says: {"variables": {...}, "program": [path, arguments...] or null,
+    "handler": ...}. `program` null means the preloaded Python client."""
+    work: dict[str, Any] = json.loads(read_all(init.environment))
+    os.close(init.environment)
     variables: dict[str, str] = work["variables"]
     variables["AWS_LAMBDA_RUNTIME_API"] = RUNTIME_API
-    variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(telemetry)
-    os.set_inheritable(telemetry, True)
+    variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(init.telemetry)
+    os.set_inheritable(init.telemetry, True)
     os.chdir(TASK_ROOT)
     program: list[str] | None = work["program"]
-    if program is not None or not preloaded:
+    if program is not None or not init.options.preload:
         if not program:
             raise ValueError("nothing to run")
-        execute(program, variables)
+        execute(program, variables, init.refusal_write)
+    os.close(init.refusal_write)
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
     run_client(work["handler"])
 
 
-def execute(program: list[str], variables: dict[str, str]) -> NoReturn:
-    """Replaces the process; tells what is wrong on standard error as the platform does."""
+def execute(program: list[str], variables: dict[str, str], refusal: int) -> NoReturn:
+    """Replaces the process; tells init the errno when that can't be."""
     try:
         os.execve(program[0], program, variables)
     except OSError as error:
-        kind = "PermissionDenied" if error.errno == 13 else "InvalidEntrypoint"
-        sys.stderr.write(f"RequestId: Error: Couldn't start {program[0]}: {error.strerror}\nRuntime.{kind}\n")
+        os.write(refusal, bytes([(error.errno or 1) & 0xFF]))
     os._exit(127)
 
 

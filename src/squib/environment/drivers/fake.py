@@ -150,6 +150,7 @@ class FakeSandbox:
     def start(self) -> None:
         """Starts a runtime."""
         self._start_count += 1
+        self._wiring.on_start()
         self._runtime = FakeRuntime(self, self._driver.script, self._wiring.runtime_api)
         self._runtime.perform(self._driver.script.on_start(self._start_count))
 
