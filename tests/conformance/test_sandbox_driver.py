@@ -92,6 +92,7 @@ class Listener:
             runtime_api=self.api.protocol,
             endpoint=endpoint.protocol_factory,
             on_log=lambda source, data: self.logs.append((source, data)),
+            on_start=lambda: None,
             on_end=self.ends.put_nowait,
         )
         self._count = 0

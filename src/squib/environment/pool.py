@@ -15,12 +15,13 @@ import msgspec
 
 from squib.clock import Clock, Entropy
 from squib.environment.driver import SandboxDriver
-from squib.environment.environment import Done, Environment, Surroundings
+from squib.environment.environment import Done, Environment
 from squib.environment.log_lines import JsonLines, SystemLines, TextLines
 from squib.environment.log_stream import EnvironmentLog
+from squib.environment.surroundings import Surroundings
 from squib.environment.variables import runtime_version
+from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
-from squib.http.protocol import Handler
 from squib.http.server import refuse_too_large
 from squib.model.errors import ServiceUnavailable, SquibError, TooManyRequests
 from squib.model.function import FunctionKey, FunctionVersion
