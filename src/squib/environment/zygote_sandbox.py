@@ -9,10 +9,12 @@ import json
 import os
 import signal
 import socket
+from functools import partial
 from typing import Protocol
 
 from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
+from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
 from squib.environment.runtimes import INSIDE_CLIENT, Runtime, RuntimeKind, node_options
 from squib.environment.zygote import (
     BLANK,
@@ -31,9 +33,6 @@ from squib.environment.zygote import (
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
-READ_BYTES = 16_384  # at a time: at worst as many lines, which the event loop handles in one go
-PIPE_BYTES = 65_536  # what a pipe holds, unless the function has enlarged its own
-MAX_PIPE_BYTES = 1 << 20  # the kernel's default for what a pipe may be enlarged to
 FLOOD_PAUSE = 30  # times the time that reading took: not listened to for so long, who writes faster than that
 KILL_PATIENCE_S = 0.25  # of init, which needs 2 ms when it is not hindered
 KILL_ATTEMPTS = 40
@@ -243,17 +242,9 @@ class ZygoteSandbox:
         self._drain(PIPE_BYTES)
 
     def _drain(self, limit_bytes: int) -> None:
-        """Reads no more than was there: a function may write as fast as we read, for ever."""
-        for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
-            left = limit_bytes if fd >= 0 else 0
-            while left > 0:
-                try:
-                    data = os.read(fd, READ_BYTES)
-                except BlockingIOError:
-                    break
-                if data and self._wiring is not None:
-                    self._wiring.on_log(source, data)
-                left = left - len(data) if len(data) == READ_BYTES else 0
+        if self._wiring is not None:
+            for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
+                drain(fd, limit_bytes, partial(self._wiring.on_log, source))
 
     def _read_control(self) -> None:
         while not self._destroyed:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from squib.environment.driver import LogSource, Wiring
-from squib.environment.zygote_sandbox import MAX_PIPE_BYTES, READ_BYTES, ReadySlot, ZygoteSandbox
+from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES
+from squib.environment.zygote_sandbox import ReadySlot, ZygoteSandbox
 
 
 class Driver:
@@ -27,7 +28,11 @@ def sandbox(on_log: Callable[[LogSource, bytes], None]) -> Iterator[tuple[Any, i
     slot = ReadySlot(0, socket.socket(), socket.socket(), -1)
     made: Any = ZygoteSandbox(Driver(), "python3.12", slot)  # type: ignore[arg-type]  # takes any call
     made._wiring = Wiring(
-        runtime_api=asyncio.Protocol, endpoint=asyncio.Protocol, on_log=on_log, on_end=lambda end: None
+        runtime_api=asyncio.Protocol,
+        endpoint=asyncio.Protocol,
+        on_log=on_log,
+        on_start=lambda: None,
+        on_end=lambda end: None,
     )
     try:
         yield made, made._init_output
@@ -48,9 +53,9 @@ def test_draining_ends_although_the_function_goes_on_writing() -> None:
         with sandbox(refill) as (made, output):
             os.write(output, b"x" * READ_BYTES)
             made.drain_logs()
-            assert taken == READ_BYTES
+            assert taken == PIPE_BYTES
             made._drain(MAX_PIPE_BYTES)
-            assert taken == READ_BYTES + MAX_PIPE_BYTES
+            assert taken == PIPE_BYTES + MAX_PIPE_BYTES
 
     asyncio.run(main())
 

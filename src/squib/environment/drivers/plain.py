@@ -15,16 +15,17 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from squib.environment.driver import End, EndCause, LogSource, RuntimeUnavailable, SandboxSpec, Wiring
+from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
 from squib.environment.runtimes import Runtime, RuntimeKind
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS
 
 _log: Final = logging.getLogger("squib.environment")
-_READ_BYTES: Final = 65_536
 _END_TIMEOUT_S: Final = 10.0
 
 
@@ -187,7 +188,7 @@ class PlainSandbox:
 
     def _read(self, fd: int, source: LogSource) -> None:
         try:
-            data = os.read(fd, _READ_BYTES)
+            data = os.read(fd, READ_BYTES)
         except BlockingIOError:
             return
         if data:
@@ -197,23 +198,18 @@ class PlainSandbox:
 
     def drain_logs(self) -> None:
         """See driver.Sandbox."""
+        self._drain(PIPE_BYTES)
+
+    def _drain(self, limit_bytes: int) -> None:
         for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
-            while fd >= 0:
-                try:
-                    data = os.read(fd, _READ_BYTES)
-                except BlockingIOError:
-                    break
-                if data:
-                    self._wiring.on_log(source, data)
-                if len(data) < _READ_BYTES:
-                    break
+            drain(fd, limit_bytes, partial(self._wiring.on_log, source))
 
     def _on_exit(self) -> None:
         self._loop.remove_reader(self._pidfd)
         assert self._process is not None
         self._signal(signal.SIGKILL)  # what it started goes with it; a zombie still keeps the group's id
         status = self._process.wait()
-        self.drain_logs()
+        self._drain(MAX_PIPE_BYTES)  # what it started in another group may go on writing
         self._close_fds()
         self._is_frozen = False
         self._ended.set()
