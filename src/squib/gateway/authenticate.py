@@ -1,14 +1,16 @@
 """Who signed a call: the shell of `iam.sigv4`, with access keys looked up and signing keys remembered."""
 
 import hmac
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from squib.iam import sigv4
-from squib.model.errors import ApiError, ExpiredToken, UnrecognizedClient
+from squib.model.errors import AccessDenied, ApiError, ExpiredToken, UnrecognizedClient
 from squib.model.identity import AccessKey, root_principal
-from squib.model.operation import AuthenticatedCall, RoutedCall
+from squib.model.operation import AuthenticatedCall, RawRequest, RoutedCall
 from squib.model.units import AccountId, Region
 
 _MAX_SIGNING_KEYS: Final = 4_096  # our own choice: a key is ~300 bytes and takes 5 us to derive anew
@@ -27,7 +29,7 @@ class Trust:
     """How calls are believed."""
 
     trust_any_credentials: bool = False
-    """Verify nothing: see `Authenticator`."""
+    """Verify next to nothing: see `Authenticator`."""
     default_account_id: AccountId
     default_region: Region
 
@@ -37,6 +39,8 @@ class Authenticator:
 
     With `trust_any_credentials` nothing is verified and nothing need be signed. Everybody is the root of an
     account: of a known key's own, of the one that a key id of twelve digits spells, else of the default one.
+    But for functions, which have keys of their own and no trust, and web pages, which whoever runs squib only
+    looks at.
     """
 
     def __init__(self, credentials: Credentials, trust: Trust) -> None:
@@ -46,8 +50,8 @@ class Authenticator:
 
     def authenticate(self, call: RoutedCall) -> AuthenticatedCall:
         """The call with its signer. Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature,
-        UnrecognizedClient or ExpiredToken."""
-        if self._trust.trust_any_credentials:
+        UnrecognizedClient, ExpiredToken or AccessDenied."""
+        if self._trust.trust_any_credentials and not call.request.from_function:
             return self._believe(call)
         request = call.request
         signature = sigv4.read(request.headers, request.query)
@@ -78,6 +82,7 @@ class Authenticator:
         )
 
     def _believe(self, call: RoutedCall) -> AuthenticatedCall:
+        _refuse_web_page(call.request)
         access_key_id, region = "", self._trust.default_region
         try:
             signature = sigv4.read(call.request.headers, call.request.query)
@@ -95,6 +100,31 @@ class Authenticator:
         return AuthenticatedCall(
             routed=call, principal=root_principal(account_id), access_key_id=access_key_id, region=region
         )
+
+
+def _refuse_web_page(request: RawRequest) -> None:
+    """Raises AccessDenied for what a browser sends for somebody's page: it names the page's origin,
+    or takes squib for a host whose name the page's owner has made point here."""
+    if "origin" in request.headers:
+        raise AccessDenied(
+            "Requests of web pages (with an Origin header) are refused while any credentials are trusted."
+        )
+    host = request.headers.get("host", "")
+    if host and not _is_own(host, request.base_url):
+        raise AccessDenied(
+            f"The Host header '{host[:255]}' names neither a loopback address nor the one that squib listens "
+            "on; others are refused while any credentials are trusted."
+        )
+
+
+def _is_own(host: str, base_url: str) -> bool:
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        if name == "localhost" or name.endswith(".localhost") or name == urlsplit(base_url).hostname:
+            return True
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _same_token(expected: str | None, given: str | None) -> bool:

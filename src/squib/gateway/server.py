@@ -122,8 +122,8 @@ class Gateway:
         self._ended.set()
 
     def on_exchange(self, exchange: Exchange, base_url: str | None = None) -> None:
-        """Takes a request; answers it later. `base_url` replaces that of the options, for callers that reach
-        squib at another address."""
+        """Takes a request; answers it later. `base_url` is given for a function's own endpoint, and replaces
+        that of the options."""
         request = self._request(exchange, base_url)
         tasks = self._tasks
         if tasks is None or self._closing:
@@ -161,6 +161,7 @@ class Gateway:
             request_id=self._entropy.request_id(),
             received_at_ms=self._clock.now_ms(),
             base_url=base_url or self._options.base_url,
+            from_function=base_url is not None,
         )
 
     async def _serve(self, exchange: Exchange, request: RawRequest) -> None:

@@ -28,6 +28,8 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True):
     received_at_ms: EpochMs
     base_url: str
     """`http://HOST:PORT` that reaches this squib from the caller's side; never from the Host header."""
+    from_function: bool = False
+    """It came in at a function's own endpoint."""
 
 
 class RoutedCall(msgspec.Struct, frozen=True, kw_only=True):

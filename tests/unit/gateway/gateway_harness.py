@@ -111,8 +111,9 @@ def signed(
     service: str = "lambda",
     region: str = "us-east-1",
     presigned: bool = False,
+    host: str = "squib.test",
 ) -> Exchange:
-    request = AWSRequest(method, f"http://squib.test{path}", dict(headers or {}), body)
+    request = AWSRequest(method, f"http://{host}{path}", dict(headers or {}), body)
     credentials = Credentials(key.access_key_id, key.secret_access_key, key.session_token)
     signer = SigV4QueryAuth if presigned else SigV4Auth
     signer(credentials, service, region).add_auth(request)
@@ -203,8 +204,8 @@ def gateway(*, trust_any_credentials: bool = False, handlers: HandlerTable = HAN
     )
 
 
-def ask(exchange: Callable[[], Exchange], **options: Any) -> Exchange:
-    """The exchange, answered by a fresh gateway."""
+def ask(exchange: Callable[[], Exchange], base_url: str | None = None, **options: Any) -> Exchange:
+    """The exchange, answered by a fresh gateway; with `base_url` as one of a function."""
 
     async def run() -> Exchange:
         served = gateway(**options)
@@ -212,7 +213,7 @@ def ask(exchange: Callable[[], Exchange], **options: Any) -> Exchange:
             tasks.create_task(served.run())
             await asyncio.sleep(0)
             asked = exchange()
-            served.on_exchange(asked)
+            served.on_exchange(asked, base_url)
             await asked.answered.wait()
             await served.drain(1)
         return asked

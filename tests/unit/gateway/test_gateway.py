@@ -98,7 +98,9 @@ def test_the_account_of_a_full_arn_is_the_one_acted_on() -> None:
 )
 def test_trusting_any_credentials_takes_the_account_from_the_key(key_id: str, account: str) -> None:
     dummy = AccessKey(access_key_id=key_id, secret_access_key="test", principal=ROOT.principal)
-    answered = ask(lambda: signed(key=dummy, region="ap-south-1"), trust_any_credentials=True)
+    answered = ask(
+        lambda: signed(key=dummy, region="ap-south-1", host="127.0.0.1:4566"), trust_any_credentials=True
+    )
     assert answered.json["caller"] == f"arn:aws:iam::{account}:root"
     assert answered.json["region"] == "ap-south-1"
 
@@ -107,10 +109,56 @@ def test_trusting_any_credentials_takes_the_account_from_the_key(key_id: str, ac
     "authorization", [None, "Basic Zm9vOmJhcg==", "AWS4-HMAC-SHA256 Credential=a/b/../c/d"]
 )
 def test_trusting_any_credentials_takes_unsigned_calls(authorization: str | None) -> None:
-    headers = {} if authorization is None else {"authorization": authorization}
+    headers = {"host": "localhost:4566"} | ({} if authorization is None else {"authorization": authorization})
     answered = ask(lambda: unsigned(headers=headers), trust_any_credentials=True)
     assert answered.json["caller"] == f"arn:aws:iam::{ACCOUNT}:root"
     assert answered.json["region"] == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    "host", ["", "LOCALHOST", "lambda.localhost:4566", "127.1.2.3:80", "[::1]:4566", "localhost.:4566"]
+)
+def test_trusting_any_credentials_takes_calls_to_loopback(host: str) -> None:
+    answered = ask(lambda: unsigned(headers={"host": host}), trust_any_credentials=True)
+    assert answered.status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "127.0.0.1:4566", "origin": "http://evil.test"},
+        {"host": "127.0.0.1:4566", "origin": "null"},
+        {"host": "evil.test:4566"},
+        {"host": "localhost.evil.test"},
+        {"host": "127.0.0.1.evil.test"},
+        {"host": "localhost@evil.test"},
+        {"host": "169.254.169.254"},
+        {"host": "[::1"},
+        {"host": "/"},
+    ],
+)
+def test_trusting_any_credentials_does_not_mean_web_pages(headers: dict[str, str]) -> None:
+    answered = ask(lambda: unsigned(headers=headers), trust_any_credentials=True)
+    assert answered.status == 403
+    assert answered.answer_headers["x-amzn-errortype"] == "AccessDeniedException"
+    assert "while any credentials are trusted" in answered.json["Message"]
+
+
+def test_trusting_any_credentials_does_not_mean_functions() -> None:
+    inside = "http://127.0.0.1:4566"
+    trusted = {"base_url": inside, "trust_any_credentials": True}
+    nobody = ask(lambda: unsigned(headers={"host": "localhost"}), **trusted)
+    assert (nobody.status, nobody.answer_headers["x-amzn-errortype"]) == (
+        403,
+        "MissingAuthenticationTokenException",
+    )
+    forged = AccessKey(access_key_id=ROOT.access_key_id, secret_access_key="x", principal=ROOT.principal)
+    assert ask(lambda: signed(key=forged), **trusted).status == 403
+    answered = ask(
+        lambda: signed(key=ROLE, service="sts", path="/", body=STS_IDENTITY, headers=FORM), **trusted
+    )
+    assert answered.status == 200
+    assert b"assumed-role/r/f" in answered.answer
 
 
 @pytest.mark.parametrize(
