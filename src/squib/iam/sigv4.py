@@ -277,6 +277,7 @@ def check_value(
 
     Derived signing keys are looked up in and added to `keys`. Raises InvalidSignature.
     """
+    _check_signed_headers(headers, signature.signed_headers)
     place = (secret, signature.date, signature.region, signature.service)
     key = keys.get(place)
     if key is None:
@@ -291,6 +292,14 @@ def check_value(
     calculated = hmac.digest(key, text.encode(), "sha256").hex()
     if not hmac.compare_digest(calculated.encode(), signature.value.encode()):
         raise InvalidSignature(_MISMATCH)
+
+
+def _check_signed_headers(headers: Mapping[str, str], signed_headers: str) -> None:
+    """All of AWS's own headers must be signed; the body's hash proves itself."""
+    names = f";{signed_headers};"
+    for name in headers:
+        if name[:6] == "x-amz-" and f";{name};" not in names and name != "x-amz-content-sha256":
+            raise InvalidSignature(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
 
 
 def _payload_hash(signature: Signature, headers: Mapping[str, str], query: str, body: bytes) -> str:

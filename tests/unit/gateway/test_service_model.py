@@ -3,6 +3,7 @@
 import pytest
 
 from squib.gateway.models import SERVICES, ServiceModels, read_model_file
+from squib.gateway.wire import invoke
 from squib.gateway.wire.service_model import Routes, ServiceModel, compile_pattern
 from squib.model.errors import PlatformError
 
@@ -75,3 +76,14 @@ def test_digits_of_patterns_are_ascii() -> None:
 def test_a_service_without_a_model_is_our_fault() -> None:
     with pytest.raises(PlatformError, match="no model of nothing"):
         read_model_file("nothing")
+
+
+@pytest.mark.parametrize("segment", ["", ".", ".."])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_segments_that_are_not_signed_name_nothing(method: str, segment: str) -> None:
+    end = "configuration" if method == "GET" else "invocations"
+    path = f"/2015-03-31/functions/{segment}/{end}"
+    assert LAMBDA.routes.find(method, path, "") is None
+    assert invoke.function_label(method, path) is None
+    assert LAMBDA.routes.find("GET", f"/2015-03-31/{segment}/functions/f", "") is None
+    assert LAMBDA.routes.find("GET", f"/2015-03-31/functions/{segment}/", "") is None

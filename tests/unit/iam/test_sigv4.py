@@ -262,3 +262,14 @@ def test_a_presigned_request_lasts_a_week_at_most(expires: str) -> None:
     sent = Sent("GET", expires_s=60, body=b"")
     with pytest.raises(IncompleteSignature, match="X-Amz-Expires"):
         sigv4.read({}, sent.query.replace("X-Amz-Expires=60", f"X-Amz-Expires={expires}"))
+
+
+@pytest.mark.parametrize("expires_s", [None, 60])
+def test_a_header_of_aws_that_is_not_signed_is_refused(expires_s: int | None) -> None:
+    sent = Sent("GET", body=b"", expires_s=expires_s)
+    sent.headers |= {"x-amzn-trace-id": "Root=1", "user-agent": "x", "accept": "*/*"}
+    assert sent.verify()
+    sent.headers["x-amz-invocation-type"] = "Event"
+    with pytest.raises(InvalidSignature) as refused:
+        sent.verify()
+    assert str(refused.value) == "'x-amz-invocation-type' must be a 'SignedHeader' in the AWS Authorization."

@@ -27,7 +27,7 @@ def function_label(method: str, path: str) -> str | None:
     """The function's name, percent-decoded, of an Invoke; None when it is none or not surely one."""
     if method == "POST" and path.startswith(_PREFIX) and path.endswith(_SUFFIX):
         label = path[len(_PREFIX) : -len(_SUFFIX)]
-        if "/" not in label and len(path) > len(_PREFIX) + len(_SUFFIX):
+        if "/" not in label and label not in (".", "..") and len(path) > len(_PREFIX) + len(_SUFFIX):
             return unquote(label) if "%" in label else label
     return None
 

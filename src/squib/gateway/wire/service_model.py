@@ -192,7 +192,7 @@ class Routes:
             following = node.literals.get(segment)
             if following is None:
                 following = node.label
-                if following is None:
+                if following is None or segment in ("", ".", ".."):  # signed by the path without them
                     return None
                 values.append(unquote(segment))
             node = following
