@@ -218,6 +218,8 @@ def limit_resources(*, file_descriptors: int, data_bytes: int | None = None) -> 
     resource.setrlimit(resource.RLIMIT_NOFILE, (file_descriptors, file_descriptors))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (64 * 1024, 64 * 1024))
+    resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))  # what the host allows its own users may be more
+    resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
 
 
 # --- seccomp ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import struct
 from pathlib import Path
 
@@ -116,6 +117,19 @@ def test_what_is_mounted_below_a_read_only_folder_is_read_only_too(tmp_path: Pat
             flags = os.statvfs(target / "below").f_flag
             wanted = confine.MS_RDONLY | confine.MS_NOSUID | confine.MS_NODEV
             code = 0 if flags & wanted == wanted and not os.statvfs(source / "below").f_flag & 1 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_no_process_of_a_function_may_raise_its_priority_or_dump_core() -> None:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            confine.limit_resources(file_descriptors=100)
+            kinds = (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_CORE)
+            code = 0 if all(resource.getrlimit(kind) == (0, 0) for kind in kinds) else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
