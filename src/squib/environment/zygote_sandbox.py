@@ -9,7 +9,9 @@ import json
 import os
 import signal
 import socket
+import struct
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from squib.environment.cgroups import Cgroups
@@ -23,6 +25,7 @@ from squib.environment.zygote import (
     ENDED,
     FREEZE,
     KILL,
+    NOT_STARTED,
     READY,
     REPORT,
     RESTART,
@@ -36,6 +39,7 @@ from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 FLOOD_PAUSE = 30  # times the time that reading took: not listened to for so long, who writes faster than that
 KILL_PATIENCE_S = 0.25  # of init, which needs 2 ms when it is not hindered
 KILL_ATTEMPTS = 40
+CREDENTIALS = struct.Struct("=iii")  # pid, uid, gid of a sender, unix(7)
 PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cache is looked at again
 
 
@@ -151,6 +155,10 @@ class ZygoteSandbox:
         self._destroyed = False
         self._shared_bytes = 0
         self._peak_fd: int | None = None
+        self._init_pid = 0
+        self._status_fd: int | None = None
+        if driver.cgroups is None:
+            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._freezer: tuple[int, bytes, bytes] | None = None
         self._peak_bytes = 0
         self._cache_checked_at = 0
@@ -179,6 +187,7 @@ class ZygoteSandbox:
         environment = os.memfd_create("environment", os.MFD_CLOEXEC)
         try:
             os.write(environment, document)
+            wiring.on_start()
             socket.send_fds(self._control, [self._assignment(spec).encode()], [environment])
         finally:
             os.close(environment)
@@ -249,11 +258,13 @@ class ZygoteSandbox:
     def _read_control(self) -> None:
         while not self._destroyed:
             try:
-                message = self._control.recv(64)
+                message, ancillary, _, _ = self._control.recvmsg(64, 64)
             except BlockingIOError:
                 return
             except OSError:
-                message = b""
+                message, ancillary = b"", []
+            if ancillary:
+                self._init_pid = CREDENTIALS.unpack(ancillary[0][2][: CREDENTIALS.size])[0]
             if not message:
                 self._loop.remove_reader(self._control.fileno())
                 self._init_ended()
@@ -266,6 +277,8 @@ class ZygoteSandbox:
                 self._note_start(number)
             elif letter == ENDED:
                 self._end(self._why(number))
+            elif letter == NOT_STARTED:
+                self._end(End(cause=EndCause.NOT_STARTED, status=number))
 
     def _init_ended(self) -> None:
         if self._wiring is None and not self.waiting:
@@ -280,6 +293,8 @@ class ZygoteSandbox:
         self._running = True
         if not self._shared_bytes:
             self._shared_bytes = resident_bytes
+        if self._driver.cgroups is None:
+            self._open_status()
         if not self._start_waiter.done():
             self._start_waiter.set_result(None)
 
@@ -343,13 +358,32 @@ class ZygoteSandbox:
         """See driver.Sandbox. The cgroup's peak without page cache, and what is shared with the fork server,
         which is charged to nobody."""
         if self._peak_fd is None:
-            return self._shared_bytes
+            return self._resident_peak_bytes()
         peak = int(os.pread(self._peak_fd, 32, 0))
         if peak - self._cache_checked_at > PAGE_CACHE_CHECK_BYTES and self._driver.cgroups is not None:
             self._cache_checked_at = peak
             self._cache_bytes = self._driver.cgroups.cache_bytes(self._slot.number)
         self._peak_bytes = max(self._peak_bytes, peak - self._cache_bytes)
         return self._shared_bytes + self._peak_bytes
+
+    def _open_status(self) -> None:
+        """Without a cgroup to ask: the runtime's own process, which is init's only child."""
+        self._close_status()
+        with contextlib.suppress(OSError, ValueError):
+            children = Path(f"/proc/{self._init_pid}/task/{self._init_pid}/children").read_text()
+            self._status_fd = os.open(f"/proc/{int(children)}/status", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _close_status(self) -> None:
+        if self._status_fd is not None:
+            os.close(self._status_fd)
+            self._status_fd = None
+
+    def _resident_peak_bytes(self) -> int:
+        if self._status_fd is not None:
+            with contextlib.suppress(OSError):  # it has ended: what was seen last stands
+                _, _, after = os.pread(self._status_fd, 4096, 0).partition(b"VmHWM:")
+                self._peak_bytes = max(self._peak_bytes, int(after.split(None, 1)[0]) * 1024 if after else 0)
+        return max(self._shared_bytes, self._peak_bytes)
 
     async def restart(self) -> None:
         """See driver.Sandbox."""
@@ -397,6 +431,7 @@ class ZygoteSandbox:
         os.close(self._output)
         os.close(self._telemetry)
         self._output = self._telemetry = -1
+        self._close_status()
         if self._peak_fd is not None:
             os.close(self._peak_fd)
         if self._freezer is not None:

@@ -131,6 +131,8 @@ class PlainSandbox:
             os.set_blocking(fd, False)
         self._output, self._telemetry = output, telemetry
         self._ended.clear()
+        if self._process is None:
+            self._wiring.on_start()
         try:
             self._process = await asyncio.to_thread(
                 subprocess.Popen,
