@@ -21,6 +21,7 @@ from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.control_plane import registry
 from squib.control_plane.lambda_.service import LambdaService
+from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
 from squib.control_plane.sts.service import StsService
 from squib.environment import privileges
@@ -50,6 +51,7 @@ from squib.store.sqlite import SqliteStore, StoreOptions, open_store
 
 log = logging.getLogger("squib.app")
 
+WILDCARDS = ("0.0.0.0", "::")
 SPARE_SLOTS = 64  # beyond max_environments: blank sandboxes, and slots being cleaned
 READY_SLOTS = 12
 
@@ -288,7 +290,7 @@ class _Parts:
             clock=clock,
             entropy=entropy,
             options=GatewayOptions(
-                base_url=self._url,
+                base_url=None if host in WILDCARDS else self._url,
                 default_account_id=settings.identity.account_id,
                 default_region=settings.identity.region,
                 trust_any_credentials=settings.identity.trust_any_credentials,
@@ -307,7 +309,11 @@ class _Parts:
         async with asyncio.TaskGroup() as tasks:
             loops = [
                 tasks.create_task(work)
-                for work in (self._activation.run(), retire_replaced(self._store.functions, self._pool))
+                for work in (
+                    self._activation.run(),
+                    retire_replaced(self._store.functions, self._pool),
+                    RetentionLoop(self._store.logs.expire).run(),
+                )
             ]
             tasks.create_task(self._pool.run())
             tasks.create_task(self._gateway.run())

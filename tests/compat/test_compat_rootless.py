@@ -99,3 +99,10 @@ def test_it_runs_node(kind: Squib) -> None:
 def test_logs_are_kept(kind: Squib, function: Function) -> None:
     streams = kind.client("logs").describe_log_streams(logGroupName=f"/aws/lambda/{function.name}")
     assert streams["logStreams"]
+
+
+def test_memory_used_is_told(kind: Squib) -> None:
+    source = "def handler(event, context):\n    return len(bytearray(b'x') * (event << 20))"
+    function = kind.deploy(source, MemorySize=512)
+    assert function.invoke(100).value == 100 << 20
+    assert 100 <= function.invoke(1).report.used_mib <= 150

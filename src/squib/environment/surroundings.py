@@ -7,8 +7,8 @@ import msgspec
 from squib.clock import Clock
 from squib.environment.driver import SandboxDriver
 from squib.environment.log_stream import EnvironmentLog
-from squib.http.limits import HttpLimits
 from squib.http.exchange import Handler
+from squib.http.limits import HttpLimits
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.units import EnvironmentId

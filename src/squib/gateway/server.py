@@ -20,6 +20,7 @@ from squib.gateway.wire import error_shapes
 from squib.model.errors import ApiError, ServiceUnavailable
 from squib.model.operation import HandlerTable, PromptHandler, RawRequest
 from squib.model.units import AccountId, Region, RequestId
+from squib.store.endpoint import url_of
 
 log: Final = logging.getLogger("squib.gateway")
 
@@ -34,6 +35,9 @@ class Exchange(Protocol):
     body: bytes
     gone: bool
 
+    @property
+    def local_address(self) -> tuple[str, int]: ...
+
     def respond(self, status: int, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         """Answers, once; silent when the client has gone. Raises ValueError for a header of two lines."""
 
@@ -46,8 +50,9 @@ class _DrainOver(Exception):
 class GatewayOptions:
     """How the gateway is set up."""
 
-    base_url: str
-    """`http://HOST:PORT` of squib, without a slash at the end, for links in answers."""
+    base_url: str | None
+    """`http://HOST:PORT` of squib, without a slash at the end, for links in answers; None when it listens on
+    every address: then the one that the caller has connected to."""
     default_account_id: AccountId
     default_region: Region
     trust_any_credentials: bool = False
@@ -160,7 +165,7 @@ class Gateway:
             body=exchange.body,
             request_id=self._entropy.request_id(),
             received_at_ms=self._clock.now_ms(),
-            base_url=base_url or self._options.base_url,
+            base_url=base_url or self._options.base_url or url_of(*exchange.local_address),
             from_function=base_url is not None,
         )
 

@@ -19,6 +19,9 @@ class Answering(Protocol):
     @property
     def date_line(self) -> str: ...
 
+    @property
+    def local_address(self) -> tuple[str, int]: ...
+
     def answer(self, exchange: "Exchange", head: bytes, body: bytes | bytearray | memoryview) -> None: ...
 
 
@@ -46,6 +49,11 @@ class Exchange:
         self.body = b""
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Host and port that the client has connected to, whatever it calls them."""
+        return self._connection.local_address
 
     def respond(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes | bytearray | memoryview = b""

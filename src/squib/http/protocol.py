@@ -424,6 +424,12 @@ class Connection(asyncio.Protocol):
         return self.owner.date_line
 
     @property
+    def local_address(self) -> tuple[str, int]:
+        """Host and port of this side."""
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        return host, port
+
+    @property
     def closes_after_answer(self) -> bool:
         """Whether the answer to the open request is the last one."""
         return (self._ended and not self._queue) or self.owner.draining
