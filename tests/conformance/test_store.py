@@ -11,7 +11,7 @@ import pytest
 
 from squib.model.function import CodeRef, FunctionKey, FunctionRecord, FunctionVersion, LoggingConfig, State
 from squib.model.limits import MAX_LOG_EVENT_BYTES
-from squib.model.log import LogEvent, LogGroupKey
+from squib.model.log import LogEvent, LogGroup, LogGroupKey
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, MonotonicMs, Region
 from squib.store.base import Store, Transaction
 from squib.store.data_dir import DataDirBusy
@@ -287,8 +287,9 @@ def test_groups_are_made_once_and_listed_by_name(opening: Open) -> None:
             assert await names(prefix="/a") == ["/a", "/a/x", "/a_"]
             assert await names(prefix="/a", after="/a") == ["/a/x", "/a_"]
             assert len(await store.logs.groups(ACCOUNT, REGION, limit=2)) == 2
-            assert await store.logs.has_group(LogGroupKey(ACCOUNT, REGION, "/a"))
-            assert not await store.logs.has_group(LogGroupKey(ACCOUNT, REGION, "/"))
+            found = await store.logs.group(LogGroupKey(ACCOUNT, REGION, "/a"))
+            assert found == LogGroup(key=LogGroupKey(ACCOUNT, REGION, "/a"), created_at_ms=NOW)
+            assert await store.logs.group(LogGroupKey(ACCOUNT, REGION, "/")) is None
 
     asyncio.run(main())
 

@@ -1,8 +1,19 @@
 """Log groups, streams and events of CloudWatch Logs."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
 from squib.model.units import AccountId, EpochMs, Region
+
+EVENT_OVERHEAD_BYTES: Final = 26  # PutLogEvents reference: what an event counts beside its message
+RETENTION_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180),
+    *(365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+"""How long a log group may keep events (PutRetentionPolicy reference)."""
+_DAY_MS: Final = 24 * 60 * 60 * 1000
 
 
 class LogGroupKey(msgspec.Struct, frozen=True, order=True):
@@ -19,6 +30,7 @@ class LogGroup(msgspec.Struct, frozen=True, kw_only=True):
     key: LogGroupKey
     created_at_ms: EpochMs
     retention_days: int | None = None
+    tags: Mapping[str, str] = {}
     stored_bytes: int = 0
     """Of all its streams' events; may lag behind by seconds."""
 
@@ -51,6 +63,16 @@ class LogEvent(msgspec.Struct, frozen=True):
 
 
 def event_bytes(event: LogEvent) -> int:
-    """What an event counts against a page's size: its UTF-8 and 26 bytes (PutLogEvents reference)."""
-    message = event.message
-    return (len(message) if message.isascii() else len(message.encode())) + 26
+    """What an event counts against a page's size."""
+    return message_bytes(event.message)
+
+
+def message_bytes(message: str) -> int:
+    """What an event of this message counts: its UTF-8 and the overhead."""
+    size_bytes = len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
+    return size_bytes + EVENT_OVERHEAD_BYTES
+
+
+def retained_since(retention_days: int | None, *, now_ms: EpochMs) -> EpochMs | None:
+    """The first timestamp that a group with this retention still has; None when it keeps everything."""
+    return None if retention_days is None else EpochMs(now_ms - retention_days * _DAY_MS)

@@ -5,7 +5,7 @@ is on disk when the call returns; `decide` is a plain function that reads, decid
 nothing is written). Reading on the hot path: `Functions.peek`, from memory, never waits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from squib.model.function import FunctionKey, FunctionRecord
@@ -79,10 +79,20 @@ class LogWriter(Protocol):
 class Logs(Protocol):
     """Log groups, streams and events."""
 
-    async def create_group(self, key: LogGroupKey, *, now_ms: EpochMs) -> bool:
+    async def create_group(
+        self, key: LogGroupKey, *, now_ms: EpochMs, tags: Mapping[str, str] | None = None
+    ) -> bool:
         """False when it exists already."""
 
-    async def has_group(self, key: LogGroupKey) -> bool: ...
+    async def group(self, key: LogGroupKey) -> LogGroup | None:
+        """Without its stored bytes, which only `groups` counts."""
+
+    async def change_group(self, key: LogGroupKey, change: Callable[[LogGroup], LogGroup]) -> bool:
+        """Writes what `change` makes of retention and tags, within one transaction; it may raise, then
+        nothing is written. False when there is no such group."""
+
+    async def create_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> bool | None:
+        """False when it exists already, None when the group does not exist."""
 
     async def groups(
         self, account_id: AccountId, region: Region, *, prefix: str = "", after: str = "", limit: int = 50
@@ -94,6 +104,12 @@ class Logs(Protocol):
     def open_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> LogWriter:
         """Opens a stream for appending, creating stream and group when missing. Returns at once; the rows
         are written in the background. On the cold-start path."""
+
+    async def put_events(
+        self, group: LogGroupKey, stream: str, events: Sequence[tuple[EpochMs, str]]
+    ) -> bool:
+        """Appends events (at least one) with their own times. False when there is no such stream. When it
+        returns they are in the file: they outlive this process. Raises PlatformError; then none is there."""
 
     async def events(
         self,
@@ -108,7 +124,8 @@ class Logs(Protocol):
         backwards: bool = False,
     ) -> Sequence[LogEvent]:
         """Events of the named streams with start_ms <= timestamp < end_ms in order of (timestamp, stream,
-        sequence), from the first one past `after`; buffered events included. `backwards` turns that order
+        sequence), from the first one past `after`; buffered events included, those that the group's
+        retention has ended left out. `backwards` turns that order
         round: the last event first, and `after` is the earliest event already seen.
 
         Fewer than `limit` are given when more would pass `max_bytes`, by the measure of `event_bytes`; but
@@ -119,6 +136,10 @@ class Logs(Protocol):
 
     async def delete_stream(self, group: LogGroupKey, stream: str) -> bool:
         """With its events. False when there is none. An open writer makes it anew."""
+
+    async def expire(self) -> int:
+        """Removes the files that hold only events which their groups no longer retain; returns how many.
+        Events are hidden from the moment they expire, and removed with the last of their file."""
 
     async def flush(self) -> None:
         """Writes what is buffered."""

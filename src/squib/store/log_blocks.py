@@ -72,23 +72,37 @@ def in_order(events: Sequence[Buffered], not_before_ms: EpochMs | None) -> Seque
     return ordered
 
 
-def encode(events: Sequence[Buffered], *, first_sequence: int, ingestion_ms: EpochMs) -> Encoded:
+def encode(
+    events: Sequence[Buffered],
+    *,
+    first_sequence: int,
+    ingestion_ms: EpochMs,
+    max_event_bytes: int = MAX_LOG_EVENT_BYTES,
+) -> Encoded:
     """Blocks for `events` (at least one), numbered from `first_sequence`; longer messages than
-    MAX_LOG_EVENT_BYTES become several events."""
+    `max_event_bytes` become several events."""
     try:
         body = _encoder.encode(events)
     except UnicodeEncodeError:  # lone surrogates
         events = [(at, message.encode("utf-8", "replace").decode()) for at, message in events]
         body = _encoder.encode(events)
-    if len(body) > MAX_LOG_EVENT_BYTES:
-        events = [piece for event in events for piece in _split(event)]
+    if len(body) > max_event_bytes:
+        events = [piece for event in events for piece in _split(event, max_event_bytes)]
         if len(events) > 1:
             body = _encoder.encode(events)
     if len(body) > MAX_BLOCK_BYTES and len(events) > 1:
         middle = len(events) // 2
-        left = encode(events[:middle], first_sequence=first_sequence, ingestion_ms=ingestion_ms)
+        left = encode(
+            events[:middle],
+            first_sequence=first_sequence,
+            ingestion_ms=ingestion_ms,
+            max_event_bytes=max_event_bytes,
+        )
         right = encode(
-            events[middle:], first_sequence=first_sequence + left.event_count, ingestion_ms=ingestion_ms
+            events[middle:],
+            first_sequence=first_sequence + left.event_count,
+            ingestion_ms=ingestion_ms,
+            max_event_bytes=max_event_bytes,
         )
         return Encoded(
             left.content + right.content,
@@ -136,15 +150,15 @@ def decode(content: bytes, block: Block) -> Sequence[tuple[int, str]]:
     return _decoder.decode(view[_FIELDS.size :])
 
 
-def _split(event: Buffered) -> Iterator[Buffered]:
+def _split(event: Buffered, max_event_bytes: int) -> Iterator[Buffered]:
     timestamp_ms, message = event
-    if len(message) * 4 <= MAX_LOG_EVENT_BYTES:
+    if len(message) * 4 <= max_event_bytes:
         yield event
         return
     content = message.encode()
     start = 0
     while start < len(content):
-        end = min(start + MAX_LOG_EVENT_BYTES, len(content))
+        end = min(start + max_event_bytes, len(content))
         while end < len(content) and content[end] & 0xC0 == 0x80:  # within a character
             end -= 1
         yield timestamp_ms, content[start:end].decode()

@@ -10,10 +10,9 @@ from squib.store.log_state import StreamState
 from squib.store.queries import QUERIES
 
 
-def add_group(connection: sqlite3.Connection, key: LogGroupKey, now_ms: EpochMs) -> bool:
+def add_group(connection: sqlite3.Connection, added: LogGroup) -> bool:
     """False when it exists already."""
-    parameters = rows.group_parameters(LogGroup(key=key, created_at_ms=now_ms))
-    return connection.execute(QUERIES["add_log_group"], parameters).rowcount == 1
+    return connection.execute(QUERIES["add_log_group"], rows.group_parameters(added)).rowcount == 1
 
 
 def group(connection: sqlite3.Connection, key: LogGroupKey) -> rows.GroupRow | None:
@@ -42,6 +41,15 @@ def groups(
     return [rows.group_from(row).group for row in found]
 
 
+def retaining_groups(connection: sqlite3.Connection) -> Sequence[LogGroup]:
+    """Those that keep their events for a while only."""
+    return [rows.group_from(row).group for row in connection.execute(QUERIES["list_retaining_log_groups"])]
+
+
+def put_group(connection: sqlite3.Connection, group_id: int, changed: LogGroup) -> None:
+    connection.execute(QUERIES["put_log_group"], {"group_id": group_id, **rows.group_document(changed)})
+
+
 def delete_group(connection: sqlite3.Connection, group_id: int) -> None:
     """Its streams' rows go with it."""
     connection.execute(QUERIES["delete_log_group"], {"group_id": group_id})
@@ -53,24 +61,26 @@ def open_stream(
     """The stream's row, made with its group if missing, and marked open."""
     found_group = group(connection, key)
     if found_group is None:
-        add_group(connection, key, created_at_ms)
+        add_group(connection, LogGroup(key=key, created_at_ms=created_at_ms))
         found_group = group(connection, key)
     if found_group is None:
         raise AssertionError(f"log group {key} is gone within its own transaction")
-    added = connection.execute(
-        QUERIES["add_log_stream"],
-        {
-            "group_id": found_group.group_id,
-            "name": name,
-            **rows.stream_parameters(state=StreamState(created_at_ms=created_at_ms), is_open=True),
-        },
-    )
+    is_new = add_stream(connection, found_group.group_id, name, created_at_ms, is_open=True)
     found = stream(connection, found_group.group_id, name)
     if found is None:
         raise AssertionError(f"log stream {name} is gone within its own transaction")
-    if added.rowcount == 0:
+    if not is_new:
         put_stream(connection, found.stream_id, found.state, is_open=True)
     return found
+
+
+def add_stream(
+    connection: sqlite3.Connection, group_id: int, name: str, created_at_ms: EpochMs, *, is_open: bool
+) -> bool:
+    """False when it exists already."""
+    document = rows.stream_parameters(state=StreamState(created_at_ms=created_at_ms), is_open=is_open)
+    parameters = {"group_id": group_id, "name": name, **document}
+    return connection.execute(QUERIES["add_log_stream"], parameters).rowcount == 1
 
 
 def stream(connection: sqlite3.Connection, group_id: int, name: str) -> rows.StreamRow | None:

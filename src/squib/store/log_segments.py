@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from squib.model.limits import MAX_LOG_EVENT_BYTES, MAX_PUT_EVENT_BYTES
 from squib.model.units import EpochMs
 from squib.store.data_dir import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, make_private_directory
 from squib.store.log_blocks import Buffered, blocks, encode, in_order
 from squib.store.log_state import Segment, StreamState
 
 RESERVE_BYTES: Final = 256 << 20  # squib's choice: what logs leave free on the disk, for the database
+MAX_SEGMENT_SPAN_MS: Final = 24 * 3600 * 1000  # squib's choice: what outlives its retention in a file
+MIN_SPANNED_BYTES: Final = 64 * 1024  # squib's choice: smaller files may span any time
 
 
 class Segments:
@@ -30,17 +35,30 @@ class Segments:
         self._reserve_bytes = reserve_bytes
 
     def append(
-        self, stream_id: int, state: StreamState, events: Sequence[Buffered], *, ingestion_ms: EpochMs
+        self,
+        stream_id: int,
+        state: StreamState,
+        events: Sequence[Buffered],
+        *,
+        ingestion_ms: EpochMs,
+        is_exact: bool = False,
     ) -> StreamState:
-        """Writes `events` (at least one) with one write and returns the new state.
+        """Writes `events` (at least one) with one write and returns the new state. When `is_exact`, times
+        stay as they are and messages whole, as far as PutLogEvents allows them.
 
         Raises OSError; then the file is as it was.
         """
         segment = state.segments[-1] if state.segments else None
-        ordered = in_order(events, segment.last_event_at_ms if segment else None)
+        if not is_exact:
+            events = in_order(events, segment.last_event_at_ms if segment else None)
         first_sequence = state.next_sequence
-        encoded = encode(ordered, first_sequence=first_sequence, ingestion_ms=ingestion_ms)
-        if segment is None or segment.size_bytes >= self._segment_bytes:
+        encoded = encode(
+            events,
+            first_sequence=first_sequence,
+            ingestion_ms=ingestion_ms,
+            max_event_bytes=MAX_PUT_EVENT_BYTES if is_exact else MAX_LOG_EVENT_BYTES,
+        )
+        if segment is None or self._is_full(segment, encoded.last_event_at_ms):
             segment = Segment(
                 first_sequence=first_sequence,
                 size_bytes=0,
@@ -84,6 +102,7 @@ class Segments:
 
         Looks at the last segment the state knows and at those that follow it.
         """
+        known_sequence = state.next_sequence
         if state.segments:
             last = state.segments[-1]
             state = StreamState(
@@ -92,17 +111,28 @@ class Segments:
                 next_sequence=last.first_sequence,
                 segments=state.segments[:-1],
             )
-        while (found := self._recover_segment(stream_id, state)) is not None:
-            state = found
+        recovered = self._recover_segment(stream_id, state)
+        if recovered is None:  # the last file is gone: what it held has expired, its numbers are used up
+            return msgspec.structs.replace(state, next_sequence=known_sequence)
+        while recovered is not None:
+            state = recovered
+            recovered = self._recover_segment(stream_id, state)
         return state
 
-    def remove(self, stream_id: int, state: StreamState) -> None:
-        """Removes every file of the stream."""
-        for segment in state.segments:
+    def remove(self, stream_id: int, segments: Sequence[Segment]) -> None:
+        """Removes these files of the stream, as far as they are there."""
+        for segment in segments:
             try:
                 os.unlink(self._path(stream_id, segment.first_sequence))
             except FileNotFoundError:
                 pass
+
+    def _is_full(self, segment: Segment, last_event_at_ms: EpochMs) -> bool:
+        """Whether the stream goes on in a new file: by size, or so that retention can let go of the old."""
+        if segment.size_bytes >= self._segment_bytes:
+            return True
+        span_ms = last_event_at_ms - segment.first_event_at_ms
+        return span_ms > MAX_SEGMENT_SPAN_MS and segment.size_bytes >= MIN_SPANNED_BYTES
 
     def _recover_segment(self, stream_id: int, state: StreamState) -> StreamState | None:
         """The state with the segment that starts at its next sequence; None when there is no such file."""

@@ -36,6 +36,20 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
             segments=(*kept, segment),
         )
 
+    def expired(self, since_ms: EpochMs | None) -> tuple[Segment, ...]:
+        """The segments that hold nothing from `since_ms` on; none when it is None."""
+        if since_ms is None:
+            return ()
+        return tuple(segment for segment in self.segments if segment.last_event_at_ms < since_ms)
+
+    def without(self, gone: tuple[Segment, ...]) -> "StreamState":
+        """With those segments taken out. Sequences go on where they were."""
+        if not gone:
+            return self
+        names = {segment.first_sequence for segment in gone}
+        kept = tuple(segment for segment in self.segments if segment.first_sequence not in names)
+        return msgspec.structs.replace(self, segments=kept)
+
     def described(self, group: LogGroupKey, name: str) -> LogStream:
         """As the API speaks of it."""
         segments = self.segments

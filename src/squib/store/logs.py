@@ -10,100 +10,32 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from squib.clock import Clock
-from squib.model.errors import PlatformError
-from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream, event_bytes
+from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream, event_bytes, retained_since
 from squib.model.units import AccountId, EpochMs, Region
 from squib.store import log_catalogue as catalogue
 from squib.store.log_blocks import Buffered
+from squib.store.log_flusher import Flush, Flusher, Look
 from squib.store.log_merge import Range, Source, merged
 from squib.store.log_segments import Segments
-from squib.store.log_state import StreamState
+from squib.store.log_streams import OpenStream, sources
 from squib.store.writer import Writer
 
 T = TypeVar("T")
 
-MAX_BUFFERED_EVENTS: Final = 100_000  # squib's choice, a stream: reached only when the disk does not answer
-MAX_BUFFERED_CHARACTERS: Final = 16 * 1024 * 1024  # likewise; functions write without end if they like
-SAVE_INTERVAL_MS: Final = 10_000  # squib's choice: bounds how much of a file a start after a crash rereads
-_MANY_STREAMS: Final = 64  # squib's choice: from here on one query for the whole group is cheaper
+MAX_KEPT_STREAMS: Final = (
+    128  # squib's choice: streams put into that stay open, which saves two commits a put
+)
 
 _log: Final = logging.getLogger("squib.store")
 
 
-class Look(Protocol):
-    """Runs a read on a connection of the calling reader thread."""
-
-    def __call__(self, look: Callable[[sqlite3.Connection], T], /) -> T: ...
-
-
-class OpenStream:
-    """Implements `base.LogWriter`. Belongs to the loop, but for `stream_id`, `state` and `has_row`, which
-    only the flusher thread writes."""
-
-    __slots__ = (
-        "_characters",
-        "_mark",
-        "created_at_ms",
-        "dropped_count",
-        "events",
-        "group",
-        "has_row",
-        "name",
-        "state",
-        "stream_id",
-        "users",
-    )
-
-    def __init__(
-        self,
-        group: LogGroupKey,
-        name: str,
-        created_at_ms: EpochMs,
-        mark: Callable[["OpenStream"], None],
-    ) -> None:
-        self.group = group
-        self.name = name
-        self.created_at_ms = created_at_ms
-        self.events: list[Buffered] = []
-        self.dropped_count = 0
-        self.users = 0
-        self.stream_id = 0
-        self.state = StreamState(created_at_ms=created_at_ms)
-        self.has_row: bool | None = None  # None until the first flush; False when deleted under its writer
-        self._characters = 0  # of `events`
-        self._mark = mark
-
-    def append(self, timestamp_ms: EpochMs, message: str) -> None:
-        events = self.events
-        if not events:
-            self._characters = 0
-            self._mark(self)
-        elif len(events) >= MAX_BUFFERED_EVENTS or self._characters >= MAX_BUFFERED_CHARACTERS:
-            self.dropped_count += 1
-            return
-        self._characters += len(message)
-        events.append((timestamp_ms, message))
-
-    def close(self) -> None:
-        self.users -= 1
-        self._mark(self)
-
-
-class _Flush(NamedTuple):
-    """One stream's part of a flush, taken off it on the loop."""
-
-    stream: OpenStream
-    events: list[Buffered]
-    is_closing: bool
-
-
 class FileLogs:
-    """Implements `base.Logs`, and deletes. Used from one loop."""
+    """Implements `base.Logs`. Used from one loop."""
 
     def __init__(
         self,
@@ -123,22 +55,51 @@ class FileLogs:
         self._clock = clock
         self._loop = loop
         self._flush_interval_s = flush_interval_ms / 1000
-        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="squib-store-logs")
+        self._flusher = Flusher(segments, writer, look, clock)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="squib-store-logs")  # the flusher's
         self._open: dict[LogGroupKey, dict[str, OpenStream]] = {}
+        self._kept: dict[OpenStream, None] = {}  # open for what is put; the one used last is at the end
         self._dirty: list[OpenStream] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: Future[None] | None = None  # what the timer has begun last
         self._is_closed = False
-        self._unsaved: set[OpenStream] = set()  # the flusher thread's
-        self._saved_at_ms = clock.monotonic_ms()  # the flusher thread's
 
     # --- groups and streams
 
-    async def create_group(self, key: LogGroupKey, *, now_ms: EpochMs) -> bool:
-        return await self._write(lambda connection: catalogue.add_group(connection, key, now_ms))
+    async def create_group(
+        self, key: LogGroupKey, *, now_ms: EpochMs, tags: Mapping[str, str] | None = None
+    ) -> bool:
+        await self.flush()
+        added = LogGroup(key=key, created_at_ms=now_ms, tags=tags or {})
+        return await self._write(lambda connection: catalogue.add_group(connection, added))
 
-    async def has_group(self, key: LogGroupKey) -> bool:
-        return await self._read(lambda connection: catalogue.group(connection, key) is not None)
+    async def group(self, key: LogGroupKey) -> LogGroup | None:
+        def look(connection: sqlite3.Connection) -> LogGroup | None:
+            row = catalogue.group(connection, key)
+            return None if row is None else row.group
+
+        return await self._read(look)
+
+    async def change_group(self, key: LogGroupKey, change: Callable[[LogGroup], LogGroup]) -> bool:
+        def job(connection: sqlite3.Connection) -> bool:
+            row = catalogue.group(connection, key)
+            if row is None:
+                return False
+            catalogue.put_group(connection, row.group_id, change(row.group))
+            return True
+
+        await self.flush()
+        return await self._write(job)
+
+    async def create_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> bool | None:
+        def job(connection: sqlite3.Connection) -> bool | None:
+            row = catalogue.group(connection, group)
+            if row is None:
+                return None
+            return catalogue.add_stream(connection, row.group_id, stream, now_ms, is_open=False)
+
+        await self.flush()
+        return await self._write(job)
 
     async def groups(
         self, account_id: AccountId, region: Region, *, prefix: str = "", after: str = "", limit: int = 50
@@ -150,8 +111,15 @@ class FileLogs:
 
     async def streams(self, group: LogGroupKey, *, prefix: str = "") -> Sequence[LogStream]:
         def look(connection: sqlite3.Connection) -> Sequence[LogStream]:
-            found = self._sources(connection, group, live, prefix=prefix)
-            return [source.state.described(group, source.name) for source in found]
+            row = catalogue.group(connection, group)
+            if row is None:
+                return []
+            since_ms = self._since(row.group)
+            found = sources(connection, row.group_id, live, prefix=prefix)
+            retained = [
+                (source.name, source.state.without(source.state.expired(since_ms))) for source in found
+            ]
+            return [state.described(group, name) for name, state in retained]
 
         await self.flush()
         live = dict(self._open.get(group, {}))
@@ -192,18 +160,20 @@ class FileLogs:
         max_bytes: int | None = None,
         backwards: bool = False,
     ) -> Sequence[LogEvent]:
-        wanted = Range(start_ms, end_ms, after, backwards)
         names = frozenset(streams)
 
-        def look(connection: sqlite3.Connection) -> Sequence[Source]:
-            if len(names) < _MANY_STREAMS:
-                return self._sources(connection, group, live, names=names)
-            return [s for s in self._sources(connection, group, live) if s.name in names]
+        def look(connection: sqlite3.Connection) -> tuple[Sequence[Source], EpochMs | None]:
+            row = catalogue.group(connection, group)
+            if row is None:
+                return (), None
+            return sources(connection, row.group_id, live, names=names), self._since(row.group)
 
         def read() -> Sequence[LogEvent]:
             found: list[LogEvent] = []
             room = sys.maxsize if max_bytes is None else max_bytes
-            for event in merged(self._segments, self._look(look), wanted):
+            there, since_ms = self._look(look)
+            first_ms = start_ms if since_ms is None else max(since_ms, start_ms or EpochMs(0))
+            for event in merged(self._segments, there, Range(first_ms, end_ms, after, backwards)):
                 room -= event_bytes(event)
                 if len(found) == limit or (room < 0 and found):
                     break
@@ -214,9 +184,30 @@ class FileLogs:
         live = dict(self._open.get(group, {}))
         return await self._loop.run_in_executor(self._readers, read)
 
+    async def put_events(self, group: LogGroupKey, stream: str, events: Sequence[Buffered]) -> bool:
+        opened = self._open_existing(group, stream)
+        try:
+            is_there = await self._loop.run_in_executor(self._thread, self._flusher.put, opened, events)
+            if is_there and not self._is_closed:
+                self._keep(opened)
+            else:
+                self._give_up(opened)
+            return is_there
+        finally:
+            opened.close()
+
+    async def expire(self) -> int:
+        removed_count = 0
+        for group in await self._read(catalogue.retaining_groups):
+            live = dict(self._open.get(group.key, {}))
+            removed_count += await self._loop.run_in_executor(
+                self._thread, self._flusher.expire, group.key, live
+            )
+        return removed_count
+
     async def flush(self) -> None:
         """Writes what is buffered now; when it returns, readers and a new process see it."""
-        await self._loop.run_in_executor(self._flusher, self._flush, self._take())
+        await self._loop.run_in_executor(self._thread, self._flusher.flush, self._take())
 
     async def close(self) -> None:
         """Writes everything, brings every row up to date, and takes no more events. Idempotent."""
@@ -225,10 +216,10 @@ class FileLogs:
         batch = self._take()
         self._is_closed = True
         remaining = [s for streams in self._open.values() for s in streams.values()]
-        batch.extend(_Flush(stream, [], True) for stream in remaining)
+        batch.extend(Flush(stream, [], True) for stream in remaining)
         self._open.clear()
-        await self._loop.run_in_executor(self._flusher, self._flush, batch)
-        self._flusher.shutdown()
+        await self._loop.run_in_executor(self._thread, self._flusher.flush, batch)
+        self._thread.shutdown()
 
     # --- on the loop
 
@@ -243,15 +234,15 @@ class FileLogs:
         if self._flushing is not None and not self._flushing.done():
             self._timer = self._loop.call_later(self._flush_interval_s, self._tick)
             return
-        self._flushing = self._flusher.submit(self._flush_unattended, self._take())
+        self._flushing = self._thread.submit(self._flusher.flush_unattended, self._take())
 
-    def _take(self) -> list[_Flush]:
+    def _take(self) -> list[Flush]:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._is_closed:
             return []
-        batch: list[_Flush] = []
+        batch: list[Flush] = []
         for stream in dict.fromkeys(self._dirty):
             is_closing = stream.users == 0
             if is_closing:
@@ -259,7 +250,7 @@ class FileLogs:
             if stream.dropped_count:
                 _log.error("log_events_dropped stream=%s count=%d", stream.name, stream.dropped_count)
                 stream.dropped_count = 0
-            batch.append(_Flush(stream, stream.events, is_closing))
+            batch.append(Flush(stream, stream.events, is_closing))
             stream.events = []
         self._dirty.clear()
         return batch
@@ -280,119 +271,35 @@ class FileLogs:
 
     async def _delete(self, group: LogGroupKey, name: str | None) -> bool:
         await self.flush()
-        live = [s for s in self._open.get(group, {}).values() if name in (None, s.name)]
-        return await self._loop.run_in_executor(self._flusher, self._remove, group, name, live)
+        live = dict(self._open.get(group, {}))
+        return await self._loop.run_in_executor(self._thread, self._flusher.remove, group, name, live)
 
-    # --- on the flusher thread
+    def _open_existing(self, group: LogGroupKey, name: str) -> OpenStream:
+        """Opens a stream without making it, for one put."""
+        streams = self._open.setdefault(group, {})
+        found = streams.get(name)
+        if found is None:
+            found = streams[name] = OpenStream(group, name, self._clock.now_ms(), self._mark)
+            found.has_row = False
+        found.users += 1
+        return found
 
-    def _flush_unattended(self, batch: list[_Flush]) -> None:
-        try:
-            self._flush(batch)
-        except Exception:  # nobody waits for this flush; the next one starts afresh
-            _log.exception("log_flush_failed")
+    def _keep(self, stream: OpenStream) -> None:
+        """Leaves a stream open for the next put, in place of the one whose last put is longest ago."""
+        if stream not in self._kept:
+            stream.users += 1
+        self._kept.pop(stream, None)
+        self._kept[stream] = None
+        if len(self._kept) > MAX_KEPT_STREAMS:
+            self._give_up(next(iter(self._kept)))
 
-    def _flush(self, batch: list[_Flush]) -> None:
-        now_ms = self._clock.now_ms()
-        try:
-            self._add_rows([part.stream for part in batch if _needs_row(part)])
-        except (PlatformError, OSError):
-            _log.exception("log_streams_refused")
-        for stream, events, _ in batch:
-            if events:
-                self._append(stream, events, now_ms)
-        self._save([part.stream for part in batch if part.is_closing])
+    def _give_up(self, stream: OpenStream) -> None:
+        if stream in self._kept:
+            del self._kept[stream]
+            stream.close()
 
-    def _add_rows(self, streams: Sequence[OpenStream]) -> None:
-        if not streams:
-            return
-
-        def job(connection: sqlite3.Connection) -> None:
-            for stream in streams:
-                row = catalogue.open_stream(connection, stream.group, stream.name, stream.created_at_ms)
-                stream.stream_id, stream.state = row.stream_id, row.state
-
-        self._writer.submit(job).result()
-        for stream in streams:
-            if not self._segments.is_intact(stream.stream_id, stream.state):
-                stream.state = self._segments.recover(stream.stream_id, stream.state)
-            stream.has_row = True
-
-    def _append(self, stream: OpenStream, events: list[Buffered], now_ms: EpochMs) -> None:
-        try:
-            if not stream.has_row:
-                raise OSError("the stream could not be made")
-            stream.state = self._segments.append(stream.stream_id, stream.state, events, ingestion_ms=now_ms)
-        except OSError as error:
-            _log.error("log_events_dropped stream=%s count=%d error=%s", stream.name, len(events), error)
-        else:
-            self._unsaved.add(stream)
-
-    def _save(self, closing: Sequence[OpenStream]) -> None:
-        """Brings rows up to date: of the closing streams now, of all others once in SAVE_INTERVAL_MS."""
-        monotonic_ms = self._clock.monotonic_ms()
-        is_due = monotonic_ms - self._saved_at_ms >= SAVE_INTERVAL_MS
-        due = [s for s in self._unsaved if s.has_row] if is_due else [s for s in closing if s.has_row]
-        if is_due:
-            self._saved_at_ms = monotonic_ms
-        if not due:
-            return
-        closed = frozenset(closing)
-
-        def job(connection: sqlite3.Connection) -> None:
-            for stream in due:
-                catalogue.put_stream(connection, stream.stream_id, stream.state, is_open=stream not in closed)
-
-        self._writer.submit(job).result()
-        self._unsaved.difference_update(due)
-
-    def _remove(self, group: LogGroupKey, name: str | None, live: Sequence[OpenStream]) -> bool:
-        current = {stream.name: stream for stream in live}
-
-        def job(connection: sqlite3.Connection) -> bool:
-            row = catalogue.group(connection, group)
-            if row is None:
-                return False
-            names = None if name is None else frozenset((name,))
-            found = self._sources(connection, group, current, names=names)
-            for (
-                source
-            ) in found:  # files before rows: a crash in between leaves rows that can be deleted again
-                self._segments.remove(source.stream_id, source.state)
-                catalogue.delete_stream(connection, source.stream_id)
-            if name is None:
-                catalogue.delete_group(connection, row.group_id)
-            return name is None or bool(found)
-
-        is_deleted = self._writer.submit(job).result()
-        for stream in live:
-            stream.has_row = False
-            self._unsaved.discard(stream)
-        return is_deleted
-
-    # --- on any thread
-
-    @staticmethod
-    def _sources(
-        connection: sqlite3.Connection,
-        group: LogGroupKey,
-        live: dict[str, OpenStream],
-        *,
-        prefix: str = "",
-        names: frozenset[str] | None = None,
-    ) -> Sequence[Source]:
-        """The group's streams by name, as far as they exist, with the state of `live` where it is newer."""
-        row = catalogue.group(connection, group)
-        if row is None:
-            return []
-        if names is None:
-            found = catalogue.streams(connection, row.group_id, prefix=prefix)
-        else:
-            asked = [catalogue.stream(connection, row.group_id, name) for name in sorted(names)]
-            found = [stream for stream in asked if stream is not None]
-        return [
-            Source(name, stream_id, live[name].state if name in live and live[name].has_row else state)
-            for stream_id, name, state in found
-        ]
+    def _since(self, group: LogGroup) -> EpochMs | None:
+        return retained_since(group.retention_days, now_ms=self._clock.now_ms())
 
 
 def recover_open_streams(connection: sqlite3.Connection, segments: Segments) -> int:
@@ -404,8 +311,3 @@ def recover_open_streams(connection: sqlite3.Connection, segments: Segments) -> 
     for stream_id, _, state in found:
         catalogue.put_stream(connection, stream_id, segments.recover(stream_id, state), is_open=False)
     return len(found)
-
-
-def _needs_row(part: _Flush) -> bool:
-    """A stream is made when opened; one deleted under its writer only when there is an event to write."""
-    return part.stream.has_row is None or (part.stream.has_row is False and bool(part.events))

@@ -45,6 +45,7 @@ class StreamRow(NamedTuple):
 class _GroupDocument(msgspec.Struct, kw_only=True):
     created_at_ms: EpochMs
     retention_days: int | None = None
+    tags: Mapping[str, str] = {}
 
 
 class _AccountDocument(msgspec.Struct, kw_only=True):
@@ -82,8 +83,15 @@ def account_from(row: Row) -> AccountId:
 
 def group_parameters(group: LogGroup) -> Parameters:
     """All columns of a log group but its number."""
-    document = _GroupDocument(created_at_ms=group.created_at_ms, retention_days=group.retention_days)
-    return {**key_parameters(group.key), "document": msgspec.json.encode(document).decode()}
+    return {**key_parameters(group.key), **group_document(group)}
+
+
+def group_document(group: LogGroup) -> Parameters:
+    """The column of a log group that changes."""
+    document = _GroupDocument(
+        created_at_ms=group.created_at_ms, retention_days=group.retention_days, tags=group.tags
+    )
+    return {"document": msgspec.json.encode(document).decode()}
 
 
 def group_from(row: Row) -> GroupRow:
@@ -95,6 +103,7 @@ def group_from(row: Row) -> GroupRow:
         key=key,
         created_at_ms=stored.created_at_ms,
         retention_days=stored.retention_days,
+        tags=stored.tags,
         stored_bytes=_number(stored_bytes),
     )
     return GroupRow(_number(group_id), group)

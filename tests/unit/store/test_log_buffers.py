@@ -2,13 +2,16 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from squib.clock import SystemClock
 from squib.model.log import LogGroupKey
 from squib.model.units import AccountId, EpochMs, Region
-from squib.store.logs import MAX_BUFFERED_CHARACTERS, FileLogs, OpenStream
+from squib.store.log_flusher import Flush, Flusher
+from squib.store.log_streams import MAX_BUFFERED_CHARACTERS, OpenStream
+from squib.store.logs import FileLogs
 
 GROUP = LogGroupKey(AccountId("123456789012"), Region("us-east-1"), "g")
 
@@ -27,8 +30,8 @@ def test_a_stream_keeps_no_more_than_its_share_of_characters() -> None:
 
 
 def test_while_a_flush_is_under_way_no_other_is_queued() -> None:
-    class SlowLogs(FileLogs):
-        def _flush(self, batch: Any) -> None:
+    class SlowFlusher(Flusher):
+        def flush(self, batch: Sequence[Flush]) -> None:
             flushed.append([part.events for part in batch])
             release.wait(10)
 
@@ -38,7 +41,7 @@ def test_while_a_flush_is_under_way_no_other_is_queued() -> None:
     async def main() -> None:
         nothing: Any = None
         with ThreadPoolExecutor(1) as readers:
-            logs = SlowLogs(
+            logs = FileLogs(
                 nothing,
                 writer=nothing,
                 look=nothing,
@@ -47,6 +50,7 @@ def test_while_a_flush_is_under_way_no_other_is_queued() -> None:
                 loop=asyncio.get_running_loop(),
                 flush_interval_ms=1,
             )
+            logs._flusher = SlowFlusher(nothing, nothing, nothing, SystemClock())
             stream = logs.open_stream(GROUP, "s", now_ms=EpochMs(0))
             logs._tick()
             stream.append(EpochMs(1), "a")

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from squib.model.limits import MAX_PUT_EVENT_BYTES
 from squib.model.units import EpochMs
 from squib.store.log_blocks import blocks, decode
-from squib.store.log_segments import Segments
+from squib.store.log_segments import MAX_SEGMENT_SPAN_MS, MIN_SPANNED_BYTES, Segments
 from squib.store.log_state import StreamState
 
 NEW = StreamState(created_at_ms=EpochMs(1))
@@ -116,8 +117,8 @@ def test_a_refused_write_leaves_the_state_as_it_was(tmp_path: Path) -> None:
 def test_removed_streams_read_as_empty(tmp_path: Path) -> None:
     segments = Segments(tmp_path, segment_bytes=1)
     state = append(segments, append(segments, NEW, "a"), "b")
-    segments.remove(STREAM_ID, state)
-    segments.remove(STREAM_ID, state)
+    segments.remove(STREAM_ID, state.segments)
+    segments.remove(STREAM_ID, state.segments)
     assert messages(segments, state) == []
     assert not list((tmp_path / "02").iterdir())
 
@@ -133,3 +134,43 @@ def test_logs_leave_the_last_of_the_disk_free(tmp_path: Path, monkeypatch: pytes
     monkeypatch.undo()
     assert segments.is_intact(STREAM_ID, state)
     assert messages(segments, append(segments, state, "c")) == ["a", "c"]
+
+
+def test_a_file_that_spans_more_than_a_day_is_followed_by_another(tmp_path: Path) -> None:
+    segments = Segments(tmp_path, segment_bytes=10_000_000)
+    small = append(segments, append(segments, NEW, "a"), "b", at_ms=1000 + MAX_SEGMENT_SPAN_MS * 3)
+    assert len(small.segments) == 1
+    state = append(segments, NEW, "x" * MIN_SPANNED_BYTES)
+    state = append(segments, state, "same day", at_ms=1000 + MAX_SEGMENT_SPAN_MS)
+    state = append(segments, state, "next day", at_ms=1001 + MAX_SEGMENT_SPAN_MS)
+    assert [segment.first_sequence for segment in state.segments] == [0, 2]
+
+
+def test_put_events_keep_their_times_and_length(tmp_path: Path) -> None:
+    segments = Segments(tmp_path, segment_bytes=10_000_000)
+    state = append(segments, NEW, "later", at_ms=2000)
+    long = "x" * (MAX_PUT_EVENT_BYTES - 26)
+    state = segments.append(
+        STREAM_ID, state, [(EpochMs(1999), long)], ingestion_ms=EpochMs(3000), is_exact=True
+    )
+    assert messages(segments, state) == ["later", long]
+    assert [segment.first_event_at_ms for segment in state.segments] == [1999]
+
+
+def test_what_has_expired_is_whole_files_and_numbers_go_on(tmp_path: Path) -> None:
+    segments = Segments(tmp_path, segment_bytes=1)
+    state = append(segments, NEW, "a", at_ms=1000)
+    state = append(segments, state, "b", "c", at_ms=2000)
+    assert state.expired(None) == ()
+    assert state.expired(EpochMs(1000)) == ()
+    assert [segment.first_sequence for segment in state.expired(EpochMs(2001))] == [0]
+    gone = state.expired(EpochMs(2002))
+    segments.remove(STREAM_ID, gone)
+    kept = state.without(gone)
+    assert (kept.segments, kept.next_sequence) == ((), 3)
+    for after_crash in (state, kept):  # killed before and after the row was written
+        recovered = segments.recover(STREAM_ID, after_crash)
+        assert recovered.next_sequence == 3
+        again = append(segments, recovered, "d", at_ms=5000)
+        assert messages(segments, again) == ["d"]
+        segments.remove(STREAM_ID, again.segments)

@@ -76,10 +76,18 @@ WHERE account_id = :account_id AND region = :region AND name > :after
 ORDER BY name
 LIMIT :limit;
 
+-- name: list_retaining_log_groups
+SELECT group_id, account_id, region, name, document, 0 FROM log_group
+WHERE json_extract(document, '$.retention_days') IS NOT NULL
+ORDER BY group_id;
+
 -- name: add_log_group
 INSERT INTO log_group (account_id, region, name, document)
 VALUES (:account_id, :region, :name, :document)
 ON CONFLICT (account_id, region, name) DO NOTHING;
+
+-- name: put_log_group
+UPDATE log_group SET document = :document WHERE group_id = :group_id;
 
 -- name: delete_log_group
 DELETE FROM log_group WHERE group_id = :group_id;
