@@ -100,7 +100,7 @@ def _function(given: Mapping[str, Any], account_id: AccountId, region: Region) -
 
 
 def _log_group(given: Mapping[str, Any], account_id: AccountId, region: Region) -> str:
-    group = given.get("logGroupName") or given.get("logGroupIdentifier")
+    group = given.get("logGroupName") or given.get("logGroupIdentifier") or given.get("resourceArn")
     if group is None:
         return f"arn:aws:logs:{region}:{account_id}:log-group::log-stream:"
     if group.startswith("arn:"):

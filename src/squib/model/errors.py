@@ -268,3 +268,30 @@ class LogResourceNotFound(ApiError):
 
     def __init__(self, kind: str) -> None:
         super().__init__(f"The specified {kind} does not exist.")
+
+
+class LogResourceAlreadyExists(ApiError):
+    """400: a log group or stream of this name exists. Its text ends without a full stop, as AWS's does."""
+
+    code, status = "ResourceAlreadyExistsException", 400
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The specified {kind} already exists")
+
+
+class TooManyTags(ApiError):
+    """400: a log group would have more tags than it may."""
+
+    code, status = "TooManyTagsException", 400
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A log group can have no more than {limit} tags.")
+
+
+class InvalidLogResourceArn(ApiError):
+    """400: not the ARN of a log group. Not a `ValidationException`, which CloudWatch Logs calls otherwise."""
+
+    code, status = "ValidationException", 400
+
+    def __init__(self) -> None:
+        super().__init__("Invalid resourceArn")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from squib.clock import SystemClock
+from squib.clock import Clock, SystemClock
 from squib.control_plane.logs import LogsService
 from squib.control_plane.logs import events as log_events
 from squib.control_plane.pagination import marker
@@ -32,6 +32,7 @@ class Client:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.now_ms = NOW
         self._handlers = LogsService(store.logs).handlers()
 
     async def call(self, operation: str, **parameters: object) -> Mapping[str, Any]:
@@ -44,7 +45,7 @@ class Client:
             account_id=ACCOUNT,
             region=REGION,
             request_id=RequestId("0"),
-            received_at_ms=NOW,
+            received_at_ms=self.now_ms,
             base_url="http://127.0.0.1:1",
         )
         return (await self._handlers[operation](call)).output
@@ -61,8 +62,8 @@ class Client:
 
 
 @asynccontextmanager
-async def client(data_dir: Path) -> AsyncIterator[Client]:
-    async with await open_store(StoreOptions(data_dir=data_dir), SystemClock()) as store:
+async def client(data_dir: Path, clock: Clock | None = None) -> AsyncIterator[Client]:
+    async with await open_store(StoreOptions(data_dir=data_dir), clock or SystemClock()) as store:
         yield Client(store)
 
 

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: reading log groups, streams and events."""
+"""CloudWatch Logs: log groups, streams and events, written and read."""
 
 from squib.control_plane.logs.service import LogsService
 

@@ -1,4 +1,4 @@
-"""Log groups: listing them, and finding the one that a call names."""
+"""Log groups: making, listing and deleting them, and finding the one that a call names."""
 
 import re
 from collections.abc import Sequence
@@ -7,8 +7,14 @@ from typing import Final
 import msgspec
 
 from squib.control_plane.logs.shapes import group_shape, group_summary
+from squib.control_plane.logs.tags import check_tags
 from squib.control_plane.pagination import BadMarker, marker, position
-from squib.model.errors import InvalidParameter, LogResourceNotFound, UnsupportedParameter
+from squib.model.errors import (
+    InvalidParameter,
+    LogResourceAlreadyExists,
+    LogResourceNotFound,
+    UnsupportedParameter,
+)
 from squib.model.log import LogGroup, LogGroupKey
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.store.base import Logs
@@ -21,6 +27,32 @@ _IDENTIFIER: Final = re.compile(r"arn:aws[\w-]*:logs:([^:]*):([^:]*):log-group:(
 
 class _After(msgspec.Struct, frozen=True, tag="log-groups", forbid_unknown_fields=True):
     name: str
+
+
+async def create_log_group(logs: Logs, call: AuthorizedCall) -> OperationResult:
+    """CreateLogGroup: of the class STANDARD, not encrypted, not protected against deletion."""
+    for parameter in ("kmsKeyId", "deletionProtectionEnabled"):
+        if call.input.get(parameter):
+            raise UnsupportedParameter(call.operation, parameter)
+    log_class = call.input.get("logGroupClass", "STANDARD")
+    if log_class != "STANDARD":
+        raise UnsupportedParameter(call.operation, f"logGroupClass ({log_class})")
+    name, tags = call.input["logGroupName"], call.input.get("tags", {})
+    if name.lower().startswith("aws/"):
+        raise InvalidParameter("Log groups starting with AWS/ are reserved for AWS.")
+    check_tags(tags)
+    key = LogGroupKey(call.account_id, call.region, name)
+    if not await logs.create_group(key, now_ms=call.received_at_ms, tags=tags):
+        raise LogResourceAlreadyExists("log group")
+    return OperationResult(output={})
+
+
+async def delete_log_group(logs: Logs, call: AuthorizedCall) -> OperationResult:
+    """DeleteLogGroup: with its streams and events."""
+    key = LogGroupKey(call.account_id, call.region, call.input["logGroupName"])
+    if not await logs.delete_group(key):
+        raise LogResourceNotFound("log group")
+    return OperationResult(output={})
 
 
 async def describe_log_groups(logs: Logs, call: AuthorizedCall) -> OperationResult:
@@ -61,7 +93,7 @@ async def named_group(logs: Logs, call: AuthorizedCall) -> LogGroupKey:
             raise LogResourceNotFound("log group")
         identifier = match[3]
     key = LogGroupKey(call.account_id, call.region, str(identifier if name is None else name))
-    if not await logs.has_group(key):
+    if await logs.group(key) is None:
         raise LogResourceNotFound("log group")
     return key
 

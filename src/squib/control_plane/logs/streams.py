@@ -1,4 +1,4 @@
-"""Log streams: listing those of a group by name or by their last event."""
+"""Log streams: making and deleting them, listing those of a group by name or by their last event."""
 
 from typing import Final
 
@@ -7,8 +7,8 @@ import msgspec
 from squib.control_plane.logs.groups import invalid_token, named_group
 from squib.control_plane.logs.shapes import stream_shape
 from squib.control_plane.pagination import BadMarker, marker, position
-from squib.model.errors import InvalidParameter
-from squib.model.log import LogStream
+from squib.model.errors import InvalidParameter, LogResourceAlreadyExists, LogResourceNotFound
+from squib.model.log import LogGroupKey, LogStream
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.store.base import Logs
 
@@ -20,6 +20,25 @@ class _After(msgspec.Struct, frozen=True, order=True, tag="log-streams", forbid_
 
     time_ms: int
     name: str
+
+
+async def create_log_stream(logs: Logs, call: AuthorizedCall) -> OperationResult:
+    """CreateLogStream: in a group that exists."""
+    group = LogGroupKey(call.account_id, call.region, call.input["logGroupName"])
+    is_new = await logs.create_stream(group, call.input["logStreamName"], now_ms=call.received_at_ms)
+    if is_new is None:
+        raise LogResourceNotFound("log group")
+    if not is_new:
+        raise LogResourceAlreadyExists("log stream")
+    return OperationResult(output={})
+
+
+async def delete_log_stream(logs: Logs, call: AuthorizedCall) -> OperationResult:
+    """DeleteLogStream: with its events."""
+    group = await named_group(logs, call)
+    if not await logs.delete_stream(group, call.input["logStreamName"]):
+        raise LogResourceNotFound("log stream")
+    return OperationResult(output={})
 
 
 async def describe_log_streams(logs: Logs, call: AuthorizedCall) -> OperationResult:

@@ -31,4 +31,9 @@ AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             )
         },
     },
+    "logs": {
+        # Reported to boto3 (4104): a group's ARN with `:*`, which the pattern forbids, is ValidationException
+        # "Invalid resourceArn" instead; the handlers check it. A group's name may also have a `#`.
+        "AmazonResourceName": {"pattern": None},
+    },
 }

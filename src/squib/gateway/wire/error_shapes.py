@@ -10,7 +10,7 @@ import msgspec
 
 from squib.gateway.wire import json_rpc, query, rest_json
 from squib.gateway.wire.service_model import ServiceModel
-from squib.model.errors import ApiError
+from squib.model.errors import ApiError, ValidationException
 
 _QUERY_NAMES: Final = {
     "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
@@ -80,7 +80,7 @@ def _json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[tuple[
     content_type = "application/x-amz-json-1.1"
     if model is not None:
         content_type = json_rpc.content_type(model)
-        if code == "ValidationException":
+        if isinstance(error, ValidationException):
             code = _JSON_VALIDATION.get(model.service, code)
     body: dict[str, str] = {"__type": code}
     if error.message:
