@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -84,9 +85,21 @@ def test_the_first_steps(shell: Shell) -> None:
     assert "ResourceNotFoundException" in shell.run(missing)
 
 
+def version_2() -> str | None:
+    """An AWS CLI that has `logs tail`, wherever it is on this machine."""
+    for folder in os.environ["PATH"].split(":"):
+        program = Path(folder, "aws")
+        if program.exists():
+            done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True)
+            if done.stdout.startswith("aws-cli/2."):
+                return str(program)
+    return None
+
+
 def test_logs_can_be_followed(shell: Shell) -> None:
-    if shell.run("aws --version").startswith("aws-cli/1."):
-        pytest.skip("`aws logs tail` came with version 2 of the AWS CLI; this is version 1")
+    program = version_2()
+    if program is None:
+        pytest.skip("`aws logs tail` came with version 2 of the AWS CLI, which is not on this machine")
     name = unique_name("follow")
     shell.run(
         f"aws lambda create-function --function-name {name} --runtime {PYTHON} --handler app.handler "
@@ -94,22 +107,36 @@ def test_logs_can_be_followed(shell: Shell) -> None:
         f"aws lambda wait function-active-v2 --function-name {name} && "
         f"aws lambda invoke --function-name {name} out"
     )
+    tail = f'{program} --endpoint-url "$AWS_ENDPOINT_URL" logs tail /aws/lambda/{name} --follow --since 10m'
     follow = subprocess.Popen(
-        shell.arguments(f"exec aws logs tail /aws/lambda/{name} --follow --since 10m"),
+        shell.arguments(f"exec {tail}"),
         stdout=subprocess.PIPE,
         env={**shell.variables, "EXPORTS": shell.exports, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
     assert follow.stdout is not None
     try:
-        readable, _, _ = select.select([follow.stdout], [], [], 30)
-        assert readable, "it printed nothing"
-        assert b"INIT_START" in follow.stdout.readline()
-        assert follow.poll() is None, "it goes on following"
+        assert "INIT_START" in next_line(follow.stdout)
+        shell.run(f"aws lambda invoke --function-name {name} --payload '\"later\"' out")
+        while "hello later" not in (line := next_line(follow.stdout)):
+            assert line, "it stopped before the line came"
     finally:
         os.killpg(follow.pid, signal.SIGKILL)
         follow.wait(10)
         follow.stdout.close()
+
+
+def next_line(output: IO[bytes]) -> str:
+    """Waits for a line at most 30 s."""
+    line = b""
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([output], [], [], 30)
+        assert readable, "it printed nothing more"
+        piece = os.read(output.fileno(), 1)
+        if not piece:
+            break
+        line += piece
+    return line.decode()
 
 
 def test_env_without_a_running_squib_says_what_to_do(squib: Squib, tmp_path: Path) -> None:
