@@ -95,5 +95,5 @@ Answered: TypeAlias = Callable[[OperationResult | SquibError], None]
 """Takes what a handler would have returned or raised. Never raises."""
 PromptHandler: TypeAlias = Callable[[AuthorizedCall, Answered], bool]
 """A handler that needs no task. True: `Answered` will be called, once; False: nothing was done, and the
-operation's `Handler` is asked. Raises ApiError like one. For Invoke alone: there a task and its wake-up cost
-a tenth of the whole (docs/benchmarks.md)."""
+operation's `Handler` is asked. Raises ApiError like one. For Invoke alone: the caller hears the answer
+before the runtime does, and no task is made and woken."""
