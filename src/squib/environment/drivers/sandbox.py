@@ -28,11 +28,13 @@ MAX_STARTING = 64  # spawns under way at once; more would only wait for the two 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxDriverOptions:
     """`cpu_quota`: a function gets its share of a core and no more, as on Lambda; else a weight.
-    `start_timeout_s`: for a slot, a fork server and a sandbox together. `blanks`: sandboxes kept ready for
-    each runtime in use; `refill_after_s`: they are replaced when the start that took one is over."""
+    `start_timeout_s`: for a slot, a fork server and a sandbox together; `end_timeout_s`: for the launcher to
+    remove everything. `blanks`: sandboxes kept ready for each runtime in use; `refill_after_s`: they are
+    replaced when the start that took one is over."""
 
     cpu_quota: bool = False
     start_timeout_s: float = 30.0
+    end_timeout_s: float = 30.0
     blanks: int = 4
     refill_after_s: float = 0.03
 
@@ -73,6 +75,7 @@ class ZygoteDriver:
         self._sandboxes: set[ZygoteSandbox] = set()
         self._started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._lost = False
+        self._outbox: deque[bytes] = deque()  # commands that the launcher has no room for yet
         self._said = ""  # the launcher's last complaint
         self.cgroups: Cgroups | None = None
         self.facts: Mapping[str, Any] = {}
@@ -91,10 +94,22 @@ class ZygoteDriver:
 
     def _command(self, **fields: Any) -> None:
         if not self._lost:
-            try:
-                self._control.send(json.dumps(fields).encode())
-            except OSError as error:
-                self._lose(str(error))
+            self._outbox.append(json.dumps(fields).encode())
+            if len(self._outbox) == 1:
+                self._send_commands()
+
+    def _send_commands(self) -> None:
+        """Sends what waits, in order; goes on later while the launcher is behind."""
+        try:
+            while self._outbox:
+                self._control.send(self._outbox[0])
+                self._outbox.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self._control.fileno(), self._send_commands)
+        except OSError as error:
+            self._lose(str(error))
+        else:
+            self._loop.remove_writer(self._control.fileno())
 
     def _read_control(self) -> None:
         while True:
@@ -143,11 +158,16 @@ class ZygoteDriver:
         for runtime in self._blanks:
             self._refill(runtime)
 
+    def _stop_listening(self) -> None:
+        self._lost = True
+        self._outbox.clear()
+        self._loop.remove_reader(self._control.fileno())
+        self._loop.remove_writer(self._control.fileno())
+
     def _lose(self, reason: str) -> None:
         if self._lost:
             return
-        self._lost = True
-        self._loop.remove_reader(self._control.fileno())
+        self._stop_listening()
         error = PlatformError(f"sandboxes can't be made any more: {reason}")
         waiting: list[asyncio.Future[Any]] = [
             self._started,
@@ -326,13 +346,15 @@ class ZygoteDriver:
             if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().close()
         if not self._lost:
-            self._loop.remove_reader(self._control.fileno())
-            self._lost = True
+            self._stop_listening()
             self._control.shutdown(socket.SHUT_WR)
             # The launcher closes its end when everything is gone from the host.
-            async with asyncio.timeout(15):
-                while await self._loop.sock_recv(self._control, MAX_COMMAND_BYTES):
-                    pass
+            try:
+                async with asyncio.timeout(self._options.end_timeout_s):
+                    while await self._loop.sock_recv(self._control, MAX_COMMAND_BYTES):
+                        pass
+            except TimeoutError:
+                sys.stderr.write("squib launcher: still removing what it has made\n")
         self._control.close()
         if self.cgroups is not None:
             self.cgroups.close()
