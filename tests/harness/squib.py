@@ -84,6 +84,7 @@ class Squib:
         self._output: list[str] = []
         self._clients: dict[tuple[str, str], Any] = {}
         self._process: subprocess.Popen[str] | None = None
+        self._follower: threading.Thread | None = None
 
     # --- starting
 
@@ -124,7 +125,8 @@ class Squib:
             extra_groups=None if self.user is None else [],
         )
         lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._follow, args=(self._process, lines), daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(self._process, lines), daemon=True)
+        self._follower.start()
         return lines
 
     def _follow(self, process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
@@ -137,7 +139,9 @@ class Squib:
 
     @property
     def output(self) -> str:
-        """What it has said since its last start."""
+        """What it has said since its last start; all of it when it has ended."""
+        if self._follower is not None and self.process.poll() is not None:
+            self._follower.join(5)
         return "".join(self._output)
 
     @property
