@@ -39,11 +39,14 @@ from squib.http.server import HttpServer
 from squib.invoke.activation import Activation, ActivationOptions
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
+from squib.model.account import ACCOUNTS, Account, account_key
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
 from squib.model.runtime import SUPPORTED
+from squib.model.units import AccountId, EpochMs
 from squib.observe import set_up_logging
 from squib.store import endpoint
+from squib.store.base import Transaction
 from squib.store.credentials import RootCredentials, StoredKey
 from squib.store.data_dir import DataDirLock
 from squib.store.keyring import KeyRing
@@ -175,13 +178,19 @@ async def _serve(settings: Settings, machine: Machine) -> int:
     async with await open_store(StoreOptions(data_dir=data_dir), clock) as store:
         roots = RootCredentials.load_or_create(data_dir, identity.account_id, given, entropy)
         keyring = KeyRing(roots.keys, clock, entropy)
-        await store.write(lambda tx: tx.put_account(identity.account_id, created_at_ms=clock.now_ms()))
+        await store.write(lambda tx: _remember_account(tx, identity.account_id, clock.now_ms()))
         async with _driver(settings, machine, data_dir, fail) as driver:
             parts = _Parts(settings, machine, store, keyring, driver, clock, entropy)
             await parts.serve(stopping)
     for reason in failures:
         log.error("stopped_without_launcher reason=%r: start squib again", reason)
     return 1 if failures else 0
+
+
+def _remember_account(transaction: Transaction, account_id: AccountId, now_ms: EpochMs) -> None:
+    key = account_key(account_id)
+    if transaction.get(ACCOUNTS, key) is None:
+        transaction.put(ACCOUNTS, key, Account(created_at_ms=now_ms))
 
 
 @contextlib.asynccontextmanager

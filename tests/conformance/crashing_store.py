@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 
 from squib.clock import SystemClock
-from squib.model.function import CodeRef, FunctionKey, FunctionRecord, FunctionVersion, LoggingConfig, State
+from squib.model.function import (
+    FUNCTIONS,
+    CodeRef,
+    FunctionKey,
+    FunctionRecord,
+    FunctionVersion,
+    LoggingConfig,
+    State,
+)
 from squib.model.log import LogGroupKey
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 from squib.store.base import Transaction
@@ -43,7 +51,7 @@ async def write_functions(store: SqliteStore, prefix: str) -> None:
         name = f"{prefix}-{number}"
 
         def put(transaction: Transaction, name: str = name) -> None:
-            transaction.put_function(record(name))
+            transaction.put(FUNCTIONS, record(name).key, record(name))
 
         await store.write(put)
         print(f"function {name}", flush=True)

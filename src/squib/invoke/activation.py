@@ -17,6 +17,7 @@ from squib.environment.code_cache import CacheClosed, CodeCache
 from squib.environment.driver import RuntimeUnavailable, SandboxDriver
 from squib.model.archive import InvalidArchive
 from squib.model.function import (
+    FUNCTIONS,
     FunctionKey,
     FunctionRecord,
     FunctionVersion,
@@ -169,9 +170,10 @@ class Activation:
         revision_id = self._entropy.request_id()
 
         def settle(transaction: Transaction) -> None:
-            record = transaction.function(version.key)
+            record = transaction.get(FUNCTIONS, version.key)
             if record is not None and record.declared.revision_id == version.revision_id:
-                transaction.put_function(settled(record, revision_id=revision_id, failure=_words(failure)))
+                after = settled(record, revision_id=revision_id, failure=_words(failure))
+                transaction.put(FUNCTIONS, version.key, after)
 
         await self._store.write(settle)
         if failure is None:

@@ -1,15 +1,16 @@
 """What a function is: its declared configuration, its code, its states. One struct per version.
 
-Everything here is stored as one JSON document per row (store/rows.py), so a new field with a default is a
+Everything here is stored as one JSON document per item (model/item.py), so a new field with a default is a
 compatible change.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from squib.model.item import Kind
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 LATEST = "$LATEST"
@@ -128,3 +129,6 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> FunctionKey:
         return self.declared.key
+
+
+FUNCTIONS: Final = Kind("function", FunctionKey, FunctionRecord)

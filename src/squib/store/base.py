@@ -2,51 +2,76 @@
 
 Writing: `await store.write(decide)` runs `decide(transaction)` on the one writer, inside a transaction that
 is on disk when the call returns; `decide` is a plain function that reads, decides and writes, or raises (then
-nothing is written). Reading on the hot path: `Functions.peek`, from memory, never waits.
+nothing is written). Reading on the hot path: `Collection.peek`, from memory, never waits.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from squib.model.function import FunctionKey, FunctionRecord
+from squib.model.item import Key, Kind
 from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Key)
+V = TypeVar("V", bound=msgspec.Struct)
+K_contra = TypeVar("K_contra", bound=Key, contravariant=True)
+V_co = TypeVar("V_co", bound=msgspec.Struct, covariant=True)
 
 
 class Transaction(Protocol):
     """Reads and writes inside one transaction. Valid only within `decide`."""
 
-    def function(self, key: FunctionKey) -> FunctionRecord | None: ...
+    def get(self, kind: Kind[K, V], key: K) -> V | None: ...
 
-    def functions(
-        self, account_id: AccountId, region: Region | None, *, after: str = "", limit: int = 10_000
-    ) -> Sequence[FunctionRecord]:
-        """By name, from the first name greater than `after`; every region when `region` is None."""
+    def page(
+        self,
+        kind: Kind[K, V],
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[V]:
+        """By name, from the first name greater than `after`, of those that begin with `prefix`."""
 
-    def put_function(self, record: FunctionRecord) -> None: ...
+    def put(self, kind: Kind[K, V], key: K, value: V) -> None: ...
 
-    def delete_function(self, key: FunctionKey) -> bool: ...
-
-    def accounts(self) -> Sequence[AccountId]: ...
-
-    def put_account(self, account_id: AccountId, *, created_at_ms: EpochMs) -> None: ...
+    def delete(self, kind: Kind[K, V], key: K) -> bool:
+        """False when there is none."""
 
 
-class Functions(Protocol):
-    """Functions, kept in memory beside the disk."""
+class Collection(Protocol[K_contra, V_co]):
+    """The items of one kind, kept in memory beside the disk. On the event loop only; values never change
+    under a reader."""
 
-    def peek(self, key: FunctionKey) -> FunctionRecord | None:
-        """What is stored, from memory. The result is a value: it never changes under the reader."""
+    def peek(self, key: K_contra) -> V_co | None:
+        """What is stored, from memory. Sees every write that has been awaited."""
 
-    def all(self) -> Sequence[FunctionRecord]:
-        """Every function of every account and region."""
+    def all(self) -> Sequence[V_co]:
+        """Every item of every account and region."""
 
-    async def changed(self, seen: int | None = None) -> int:
-        """Returns once a function has been written after generation `seen`, with the present generation.
+    def page(
+        self,
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[V_co]:
+        """See `Transaction.page`."""
 
-        Without `seen`: after the next write since the last such call returned, for a single follower."""
+    async def changed(self, seen: int) -> int:
+        """Returns once an item of this kind has been written after generation `seen` (0: since the start),
+        with the present generation."""
+
+
+Functions: TypeAlias = Collection[FunctionKey, FunctionRecord]
 
 
 class Blobs(Protocol):
@@ -148,8 +173,12 @@ class Logs(Protocol):
 class Store(Protocol):
     """The whole of durable truth."""
 
+    def collection(self, kind: Kind[K, V]) -> Collection[K, V]:
+        """The items of a kind, in memory. Ask once and keep it."""
+
     @property
-    def functions(self) -> Functions: ...
+    def functions(self) -> Functions:
+        """`collection(FUNCTIONS)`."""
 
     @property
     def blobs(self) -> Blobs: ...

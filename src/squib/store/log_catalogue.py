@@ -16,7 +16,7 @@ def add_group(connection: sqlite3.Connection, added: LogGroup) -> bool:
 
 
 def group(connection: sqlite3.Connection, key: LogGroupKey) -> rows.GroupRow | None:
-    row = connection.execute(QUERIES["get_log_group"], rows.key_parameters(key)).fetchone()
+    row = connection.execute(QUERIES["get_log_group"], rows.group_key_parameters(key)).fetchone()
     return None if row is None else rows.group_from(row)
 
 

@@ -1,4 +1,4 @@
-"""The named statements of `sql/sqlite/queries.sql` and the migrations beside it, read from the package."""
+"""The named statements of `sql/sqlite/queries/` and the migrations beside it, read from the package."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,17 @@ def _read_migrations() -> Sequence[Migration]:
     return tuple(sorted(found))
 
 
-QUERIES: Final = parse(resources.files("squib.store").joinpath("sql/sqlite/queries.sql").read_text("utf-8"))
+def _read_queries() -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for entry in resources.files("squib.store").joinpath("sql/sqlite/queries").iterdir():
+        named = parse(entry.read_text("utf-8"))
+        if twice := found.keys() & named.keys():
+            raise AssertionError(f"{entry.name} names {twice} again")
+        found.update(named)
+    return found
+
+
+QUERIES: Final = _read_queries()
 """Every statement by its name."""
 
 MIGRATIONS: Final = _read_migrations()

@@ -5,21 +5,23 @@ are passed over, so a database survives a step back to an older squib of the sam
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from squib.model.errors import PlatformError
-from squib.model.function import FunctionKey, FunctionRecord
+from squib.model.item import Key, Kind
 from squib.model.log import LogGroup, LogGroupKey
 from squib.model.units import AccountId, EpochMs, Region
 from squib.store.log_state import StreamState
 
 Parameters: TypeAlias = Mapping[str, str | int | None]
 Row: TypeAlias = tuple[object, ...]
+K = TypeVar("K", bound=Key)
+V = TypeVar("V", bound=msgspec.Struct)
 T = TypeVar("T")
 
-_records: Final = msgspec.json.Decoder(FunctionRecord)
 _states: Final = msgspec.json.Decoder(StreamState)
 
 
@@ -48,42 +50,44 @@ class _GroupDocument(msgspec.Struct, kw_only=True):
     tags: Mapping[str, str] = {}
 
 
-class _AccountDocument(msgspec.Struct, kw_only=True):
-    created_at_ms: EpochMs
-
-
 _groups: Final = msgspec.json.Decoder(_GroupDocument)
 
 
-def key_parameters(key: FunctionKey | LogGroupKey) -> Parameters:
-    """The columns that name a function or a log group."""
-    return {"account_id": key.account_id, "region": key.region, "name": key.name}
+def item_key_parameters(kind: Kind[K, V], key: K) -> Parameters:
+    """The columns that name an item."""
+    return {"kind": kind.name, "account_id": key.account_id, "region": key.region, "name": key.name}
 
 
-def function_parameters(record: FunctionRecord) -> Parameters:
-    """All columns of a function."""
-    return {**key_parameters(record.key), "document": msgspec.json.encode(record).decode()}
+def item_parameters(kind: Kind[K, V], key: K, value: V) -> Parameters:
+    """All columns of an item."""
+    return {**item_key_parameters(kind, key), "document": msgspec.json.encode(value).decode()}
 
 
-def function_from(row: Row) -> FunctionRecord:
+def item_from(kind: Kind[K, V], row: Row) -> V:
     """From the one column `document`."""
-    return _decode(_records, row[0], "function")
+    value: V = _decode(_decoder(kind.value_type), row[0], kind.name)
+    return value
 
 
-def account_parameters(account_id: AccountId, created_at_ms: EpochMs) -> Parameters:
-    """All columns of an account."""
-    document = _AccountDocument(created_at_ms=created_at_ms)
-    return {"account_id": account_id, "document": msgspec.json.encode(document).decode()}
+def named_item_from(kind: Kind[K, V], row: Row) -> tuple[K, V]:
+    """From document, account_id, region, name."""
+    key = kind.key(AccountId(str(row[1])), Region(str(row[2])), str(row[3]))
+    return key, item_from(kind, row)
 
 
-def account_from(row: Row) -> AccountId:
-    """From the one column `account_id`."""
-    return AccountId(str(row[0]))
+@cache
+def _decoder(kind: type[V]) -> msgspec.json.Decoder[V]:
+    return msgspec.json.Decoder(kind)
+
+
+def group_key_parameters(key: LogGroupKey) -> Parameters:
+    """The columns that name a log group."""
+    return {"account_id": key.account_id, "region": key.region, "name": key.name}
 
 
 def group_parameters(group: LogGroup) -> Parameters:
     """All columns of a log group but its number."""
-    return {**key_parameters(group.key), **group_document(group)}
+    return {**group_key_parameters(group.key), **group_document(group)}
 
 
 def group_document(group: LogGroup) -> Parameters:

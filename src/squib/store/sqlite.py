@@ -10,11 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import msgspec
+
 from squib.clock import Clock
+from squib.model.function import FUNCTIONS, FunctionKey, FunctionRecord
+from squib.model.item import Key, Kind
+from squib.store import rows
 from squib.store.base import Transaction
 from squib.store.blobs import FileBlobs
+from squib.store.collections import Collections, MemoryCollection
 from squib.store.data_dir import DataDirLock, make_private_file
-from squib.store.functions import FunctionSnapshot
 from squib.store.log_segments import Segments
 from squib.store.logs import FileLogs, recover_open_streams
 from squib.store.migrate import migrate
@@ -23,6 +28,8 @@ from squib.store.transaction import SqliteTransaction
 from squib.store.writer import Writer
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Key)
+V = TypeVar("V", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +72,18 @@ class SqliteStore:
             self._lock.close()
             raise
 
+    def collection(self, kind: Kind[K, V]) -> MemoryCollection[K, V]:
+        """See `base`. The first call for a kind reads all of it."""
+
+        def load(connection: sqlite3.Connection) -> list[tuple[K, V]]:
+            found = connection.execute(QUERIES["load_items"], {"kind": kind.name})
+            return [rows.named_item_from(kind, row) for row in found]
+
+        return self._collections.of(kind, lambda: self._look_at_connection(load))
+
     @property
-    def functions(self) -> FunctionSnapshot:
-        return self._functions
+    def functions(self) -> MemoryCollection[FunctionKey, FunctionRecord]:
+        return self.collection(FUNCTIONS)
 
     @property
     def blobs(self) -> FileBlobs:
@@ -93,7 +109,7 @@ class SqliteStore:
                 transaction.end()
 
         def committed() -> None:
-            self._functions.apply(transaction.changes)
+            self._collections.commit(transaction.changes)
 
         return await asyncio.wrap_future(self._writer.submit(run, committed=committed), loop=self._loop)
 
@@ -130,8 +146,7 @@ class SqliteStore:
         self._connection.execute(QUERIES["begin_write"])
         recover_open_streams(self._connection, segments)
         self._connection.execute(QUERIES["commit"])
-        records = SqliteTransaction(self._connection).all_functions()
-        self._functions = FunctionSnapshot(records, self._loop)
+        self._collections = Collections(self._loop)
         self._readers = ThreadPoolExecutor(options.reader_count, thread_name_prefix="squib-store-reader")
         self._files = ThreadPoolExecutor(2, thread_name_prefix="squib-store-files")
         self._blobs = FileBlobs(

@@ -1,57 +1,70 @@
-"""The statements a decision may use inside one transaction: functions and accounts."""
+"""What a decision may read and write inside one transaction: items."""
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TypeVar
 
-from squib.model.function import FunctionKey, FunctionRecord
-from squib.model.units import AccountId, EpochMs, Region
+import msgspec
+
+from squib.model.item import Key, Kind
+from squib.model.units import AccountId, Region
 from squib.store import rows
+from squib.store.collections import Change
 from squib.store.queries import QUERIES
+
+K = TypeVar("K", bound=Key)
+V = TypeVar("V", bound=msgspec.Struct)
+
+_NO_LIMIT = -1
 
 
 class SqliteTransaction:
-    """Implements `base.Transaction`; `changes` lists the functions written, None for a deleted one."""
+    """Implements `base.Transaction`; `changes` lists what was written, in order."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection: sqlite3.Connection | None = connection
-        self.changes: dict[FunctionKey, FunctionRecord | None] = {}
+        self.changes: list[Change] = []
 
-    def function(self, key: FunctionKey) -> FunctionRecord | None:
-        row = self._execute("get_function", rows.key_parameters(key)).fetchone()
-        return None if row is None else rows.function_from(row)
+    def get(self, kind: Kind[K, V], key: K) -> V | None:
+        row = self.execute("get_item", rows.item_key_parameters(kind, key)).fetchone()
+        return None if row is None else rows.item_from(kind, row)
 
-    def functions(
-        self, account_id: AccountId, region: Region | None, *, after: str = "", limit: int = 10_000
-    ) -> Sequence[FunctionRecord]:
-        parameters = {"account_id": account_id, "region": region, "after": after, "limit": limit}
-        return [rows.function_from(row) for row in self._execute("list_functions", parameters)]
+    def page(
+        self,
+        kind: Kind[K, V],
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[V]:
+        parameters: rows.Parameters = {
+            "kind": kind.name,
+            "account_id": account_id,
+            "region": region,
+            "prefix": prefix,
+            "after": after,
+            "limit": _NO_LIMIT if limit is None else limit,
+        }
+        return [rows.item_from(kind, row) for row in self.execute("list_items", parameters)]
 
-    def all_functions(self) -> Sequence[FunctionRecord]:
-        """Every function of every account."""
-        return [rows.function_from(row) for row in self._execute("all_functions")]
+    def put(self, kind: Kind[K, V], key: K, value: V) -> None:
+        self.execute("put_item", rows.item_parameters(kind, key, value))
+        self.changes.append((kind, key, value))
 
-    def put_function(self, record: FunctionRecord) -> None:
-        self._execute("put_function", rows.function_parameters(record))
-        self.changes[record.key] = record
-
-    def delete_function(self, key: FunctionKey) -> bool:
-        if self._execute("delete_function", rows.key_parameters(key)).rowcount == 0:
+    def delete(self, kind: Kind[K, V], key: K) -> bool:
+        if self.execute("delete_item", rows.item_key_parameters(kind, key)).rowcount == 0:
             return False
-        self.changes[key] = None
+        self.changes.append((kind, key, None))
         return True
-
-    def accounts(self) -> Sequence[AccountId]:
-        return [rows.account_from(row) for row in self._execute("list_accounts")]
-
-    def put_account(self, account_id: AccountId, *, created_at_ms: EpochMs) -> None:
-        """Leaves an account that exists already as it is."""
-        self._execute("put_account", rows.account_parameters(account_id, created_at_ms))
 
     def end(self) -> None:
         """From here on every use is an AssertionError: the decision has been made."""
         self._connection = None
 
-    def _execute(self, name: str, parameters: rows.Parameters | None = None) -> sqlite3.Cursor:
+    def execute(self, name: str, parameters: rows.Parameters | None = None) -> sqlite3.Cursor:
+        """Runs one named statement: for the parts of the store that have tables of their own."""
         if self._connection is None:
             raise AssertionError("a transaction was used outside of its decision")
         return self._connection.execute(QUERIES[name], parameters or {})

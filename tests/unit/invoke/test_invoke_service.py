@@ -24,7 +24,7 @@ from squib.model.errors import (
 from squib.model.function import FunctionKey, FunctionRecord, State
 from squib.model.identity import root_principal
 from squib.model.operation import AuthorizedCall, OperationResult
-from squib.model.units import EpochMs, RequestId
+from squib.model.units import AccountId, EpochMs, Region, RequestId
 from squib.scheduler.concurrency import ConcurrencyLedger
 
 
@@ -40,7 +40,18 @@ class Functions:
     def all(self) -> Sequence[FunctionRecord]:
         return list(self._records.values())
 
-    async def changed(self, seen: int | None = None) -> int:
+    def page(
+        self,
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[FunctionRecord]:
+        raise NotImplementedError
+
+    async def changed(self, seen: int) -> int:
         raise NotImplementedError
 
 

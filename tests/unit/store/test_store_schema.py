@@ -8,7 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from squib.model.account import ACCOUNTS, Account, account_key
 from squib.model.errors import PlatformError
+from squib.model.function import FUNCTIONS
+from squib.model.units import AccountId, EpochMs
 from squib.store import rows
 from squib.store.data_dir import DataDirBusy, DataDirLock
 from squib.store.migrate import SchemaTooNew, migrate, schema_version
@@ -86,7 +89,7 @@ FUNCTION = {
 
 
 def test_fields_of_a_later_squib_are_passed_over() -> None:
-    record = rows.function_from((msgspec.json.encode(FUNCTION).decode(),))
+    record = rows.item_from(FUNCTIONS, (msgspec.json.encode(FUNCTION).decode(),))
     assert record.key.region == "eu-west-1"
     assert record.active is None
 
@@ -94,7 +97,7 @@ def test_fields_of_a_later_squib_are_passed_over() -> None:
 @pytest.mark.parametrize("document", ["", "{}", "[]", '{"declared": {}}'])
 def test_a_document_that_makes_no_sense_names_its_kind(document: str) -> None:
     with pytest.raises(rows.UnreadableRow, match="holds a function that"):
-        rows.function_from((document,))
+        rows.item_from(FUNCTIONS, (document,))
 
 
 def test_the_data_directory_has_one_owner(tmp_path: Path) -> None:
@@ -112,3 +115,19 @@ def test_a_data_directory_that_cannot_be_is_named_with_what_to_do(tmp_path: Path
     with pytest.raises(PlatformError, match=rf"can't use the data directory {data_dir}: .*--data-dir"):
         DataDirLock(data_dir)
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_functions_and_accounts_of_the_second_schema_become_items(connection: sqlite3.Connection) -> None:
+    migrate(connection, MIGRATIONS[:2])
+    document = msgspec.json.encode(FUNCTION).decode()
+    connection.execute("INSERT INTO function VALUES ('000000000000', 'eu-west-1', 'f', ?)", (document,))
+    connection.execute("INSERT INTO account VALUES ('000000000000', '{\"created_at_ms\": 7}')")
+    migrate(connection)
+    [function] = connection.execute(QUERIES["load_items"], {"kind": FUNCTIONS.name}).fetchall()
+    key, record = rows.named_item_from(FUNCTIONS, function)
+    assert key == record.key
+    [account] = connection.execute(QUERIES["load_items"], {"kind": ACCOUNTS.name}).fetchall()
+    assert rows.named_item_from(ACCOUNTS, account) == (
+        account_key(AccountId("000000000000")),
+        Account(created_at_ms=EpochMs(7)),
+    )

@@ -20,6 +20,7 @@ from squib.model.archive import check_archive
 from squib.model.arn import FunctionReference
 from squib.model.errors import CodeStorageExceeded, InvalidParameterValue, ResourceConflict
 from squib.model.function import (
+    FUNCTIONS,
     CodeRef,
     FunctionRecord,
     FunctionVersion,
@@ -100,9 +101,9 @@ class ChangeService:
         )
 
         def decide(transaction: Transaction) -> None:
-            if transaction.function(key) is not None:
+            if transaction.get(FUNCTIONS, key) is not None:
                 raise _exists(reference)
-            transaction.put_function(FunctionRecord(declared=version))
+            transaction.put(FUNCTIONS, key, FunctionRecord(declared=version))
 
         await self._store.write(decide)
         return OperationResult(output=configuration(version), status=201)
@@ -154,7 +155,7 @@ class ChangeService:
         new_revision_id = self._entropy.request_id()
 
         def decide(transaction: Transaction) -> FunctionVersion:
-            record = transaction.function(reference.key)
+            record = transaction.get(FUNCTIONS, reference.key)
             if record is None:
                 raise not_found(reference)
             check_changeable(record, revision_id)
@@ -171,7 +172,7 @@ class ChangeService:
                 last_update_status_reason_code=ReasonCode.CREATING,
                 **change(record.declared),
             )
-            transaction.put_function(msgspec.structs.replace(record, declared=declared))
+            transaction.put(FUNCTIONS, record.key, msgspec.structs.replace(record, declared=declared))
             return declared
 
         return OperationResult(output=configuration(await self._store.write(decide)))

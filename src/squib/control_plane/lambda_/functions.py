@@ -1,6 +1,6 @@
 """Functions read, listed and deleted; the account's use of Lambda."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from squib.control_plane.lambda_.shapes import configuration, summary
 from squib.control_plane.pagination import BadMarker, marker, position
 from squib.model.arn import FunctionReference, is_alias_name, is_version_number
 from squib.model.errors import InvalidParameterValue
-from squib.model.function import LATEST, FunctionRecord, FunctionVersion
+from squib.model.function import FUNCTIONS, LATEST, FunctionVersion
 from squib.model.limits import (
     ACCOUNT_CONCURRENCY,
     CODE_STORAGE_BYTES,
@@ -68,11 +68,7 @@ class FunctionService:
         qualifier = LATEST if call.input.get("FunctionVersion") == "ALL" else None
         limit = min(call.input.get("MaxItems") or MAX_FUNCTIONS_PER_PAGE, MAX_FUNCTIONS_PER_PAGE)
         after = _start(call.input.get("Marker"))
-
-        def page(transaction: Transaction) -> Sequence[FunctionRecord]:
-            return transaction.functions(call.account_id, call.region, after=after, limit=limit + 1)
-
-        records = await self._store.read(page)
+        records = self._store.functions.page(call.account_id, call.region, after=after, limit=limit + 1)
         shown = [record.declared for record in records[:limit]]
         output: dict[str, Any] = {"Functions": [summary(version, qualifier=qualifier) for version in shown]}
         if len(records) > limit:
@@ -89,12 +85,12 @@ class FunctionService:
         whole = FunctionReference(reference.key)
 
         def decide(transaction: Transaction) -> None:
-            record = transaction.function(reference.key)
+            record = transaction.get(FUNCTIONS, reference.key)
             if record is None:
                 raise not_found(whole)
             if qualifier is not None:  # no version is ever published yet
                 raise not_found(reference if is_version_number(qualifier) else whole)
-            transaction.delete_function(reference.key)
+            transaction.delete(FUNCTIONS, reference.key)
 
         await self._store.write(decide)
         return OperationResult(output={"StatusCode": 204}, status=204)

@@ -8,6 +8,7 @@ from squib.clock import Entropy
 from squib.control_plane.lambda_.lookup import not_found
 from squib.model.arn import FunctionReference, parse_function_arn, parse_function_reference
 from squib.model.errors import InvalidParameterValue, UnsupportedParameter
+from squib.model.function import FUNCTIONS
 from squib.model.limits import MAX_TAGS
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.store.base import Store, Transaction
@@ -54,13 +55,13 @@ class TagService:
         revision_id = self._entropy.request_id()
 
         def decide(transaction: Transaction) -> None:
-            record = transaction.function(reference.key)
+            record = transaction.get(FUNCTIONS, reference.key)
             if record is None:
                 raise not_found(reference)
             tags = change(record.declared.tags)
             check_tags(tags)
             declared = msgspec.structs.replace(record.declared, tags=tags, revision_id=revision_id)
-            transaction.put_function(msgspec.structs.replace(record, declared=declared))
+            transaction.put(FUNCTIONS, record.key, msgspec.structs.replace(record, declared=declared))
 
         await self._store.write(decide)
         return OperationResult(output={}, status=204)
