@@ -295,3 +295,12 @@ class InvalidLogResourceArn(ApiError):
 
     def __init__(self) -> None:
         super().__init__("Invalid resourceArn")
+
+
+# --- policy documents (IAM, STS and services with resource policies; texts in iam/document.py)
+
+
+class MalformedPolicyDocument(ApiError):
+    """400: a policy document that cannot be read or says what it may not."""
+
+    code, status = "MalformedPolicyDocument", 400
