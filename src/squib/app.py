@@ -37,14 +37,17 @@ from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
 from squib.invoke.activation import Activation, ActivationOptions
+from squib.invoke.admit import Admission
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
 from squib.model.account import ACCOUNTS, Account, account_key
+from squib.model.concurrency import RESERVED_CONCURRENCY
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
 from squib.model.runtime import SUPPORTED
 from squib.model.units import AccountId, EpochMs
 from squib.observe import set_up_logging
+from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.store import endpoint
 from squib.store.base import Transaction
 from squib.store.credentials import RootCredentials, StoredKey
@@ -291,7 +294,8 @@ class _Parts:
             "logs": LogsService(store.logs),
             "sts": StsService(),
         }
-        invoke = InvokeService(store.functions, self._pool, entropy)
+        self._admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
+        invoke = InvokeService(store.functions, self._pool, entropy, self._admission)
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
         self._gateway = Gateway(
             handlers=handlers,
@@ -320,6 +324,7 @@ class _Parts:
                 tasks.create_task(work)
                 for work in (
                     self._activation.run(),
+                    self._admission.follow(),
                     retire_replaced(self._store.functions, self._pool),
                     RetentionLoop(self._store.logs.expire).run(),
                 )

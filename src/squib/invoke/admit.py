@@ -1,41 +1,48 @@
-"""The shell of the concurrency ledger: one lease for the length of one invocation."""
+"""The shell of the concurrency ledger: one lease for the length of one invocation, and the loop that keeps
+the ledger at what functions have reserved."""
 
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from squib.model.concurrency import ReservedConcurrency
 from squib.model.errors import TooManyRequests
 from squib.model.function import FunctionKey
-from squib.scheduler.concurrency import ConcurrencyLedger
-
-
-class Lease:
-    """One unit of concurrency, held until `release`, which must come exactly once."""
-
-    __slots__ = ("_key", "_ledger")
-
-    def __init__(self, ledger: ConcurrencyLedger, key: FunctionKey) -> None:
-        self._ledger, self._key = ledger, key
-
-    def release(self) -> None:
-        """Gives it back."""
-        self._ledger.release(self._key.account_id, self._key.region)
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
+from squib.scheduler.concurrency import ConcurrencyLedger, Share, Throttle
+from squib.store.base import Collection
 
 
 class Admission:
     """Admits invocations while there is concurrency left. Lives on one event loop."""
 
-    def __init__(self, ledger: ConcurrencyLedger) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, ledger: ConcurrencyLedger, reservations: Collection[FunctionKey, ReservedConcurrency]
+    ) -> None:
+        self._ledger, self._reservations = ledger, reservations
+        self._settle()
 
-    def take(self, key: FunctionKey) -> Lease:
-        """A lease; as a context manager it is held for the block. Raises TooManyRequests."""
-        if not self._ledger.lease(key.account_id, key.region):
-            raise TooManyRequests("ConcurrentInvocationLimitExceeded")
-        return Lease(self._ledger, key)
+    def take(self, key: FunctionKey) -> Share:
+        """A lease, to be released exactly once. Raises TooManyRequests."""
+        share = self._ledger.lease(key)
+        if isinstance(share, Throttle):
+            raise TooManyRequests(share)
+        return share
+
+    @contextmanager
+    def lease(self, key: FunctionKey) -> Iterator[None]:
+        """The same, held for the block."""
+        share = self.take(key)
+        try:
+            yield
+        finally:
+            share.release()
+
+    async def follow(self) -> None:
+        """Until cancelled: takes over what functions reserve, in the same turn of the loop as the write that
+        says so is answered."""
+        seen = 0
+        while True:
+            self._settle()
+            seen = await self._reservations.changed(seen)
+
+    def _settle(self) -> None:
+        self._ledger.settle({one.function: one.executions for one in self._reservations.all()})

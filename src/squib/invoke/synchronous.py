@@ -11,7 +11,6 @@ from squib.invoke.resolve import resolve
 from squib.model.errors import SquibError, UnsupportedParameter
 from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
 from squib.model.operation import Answered, AuthorizedCall, Handler, OperationResult
-from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.store.base import Functions
 
 _DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
@@ -20,9 +19,9 @@ _DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
 class InvokeService:
     """Runs functions while the caller waits."""
 
-    def __init__(self, functions: Functions, pool: Pool, entropy: Entropy) -> None:
+    def __init__(self, functions: Functions, pool: Pool, entropy: Entropy, admission: Admission) -> None:
         self._functions, self._pool, self._entropy = functions, pool, entropy
-        self._admission = Admission(ConcurrencyLedger())
+        self._admission = admission
 
     def handlers(self) -> Mapping[str, Handler]:
         """See control_plane.registry.Service."""
@@ -33,7 +32,7 @@ class InvokeService:
         invocation = self._invocation(call)
         if invocation is None:
             return _DRY_RUN
-        with self._admission.take(invocation.function.key):
+        with self._admission.lease(invocation.function.key):
             outcome = await self._pool.invoke(invocation)
         return _result(invocation, outcome)
 

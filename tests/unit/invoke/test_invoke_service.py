@@ -11,6 +11,7 @@ from harness.environments import ACCOUNT, REGION, World, function
 from squib.environment.drivers.fake import Fail, FakeEvent, FakeScript, Next, Print, Respond, Step, Wait
 from squib.invoke.admit import Admission
 from squib.invoke.synchronous import InvokeService
+from squib.model.concurrency import ReservedConcurrency
 from squib.model.errors import (
     ApiError,
     InvalidRequestContent,
@@ -82,8 +83,33 @@ def call(name: str = "f", headers: Mapping[str, str] | None = None, **given: Any
     )
 
 
-def service(world: World) -> InvokeService:
-    return InvokeService(FUNCTIONS, world.pool, world.entropy)
+class NothingReserved:
+    """No function has reserved concurrency."""
+
+    def peek(self, key: FunctionKey) -> None:
+        return None
+
+    def all(self) -> Sequence[ReservedConcurrency]:
+        return ()
+
+    def page(
+        self,
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[ReservedConcurrency]:
+        return ()
+
+    async def changed(self, seen: int) -> int:
+        raise NotImplementedError
+
+
+def service(world: World, ledger: ConcurrencyLedger | None = None) -> InvokeService:
+    admission = Admission(ledger or ConcurrencyLedger(), NothingReserved())
+    return InvokeService(FUNCTIONS, world.pool, world.entropy, admission)
 
 
 REFUSALS: list[tuple[AuthorizedCall, type[ApiError], str]] = [
@@ -188,8 +214,7 @@ def test_every_way_an_invocation_ends_gives_its_lease_back() -> None:
 
     async def story(world: World) -> None:
         ledger = ConcurrencyLedger(2)
-        invoke = service(world)
-        invoke._admission = Admission(ledger)
+        invoke = service(world, ledger)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(2):
                 tasks.create_task(invoke.invoke(call()))
