@@ -38,6 +38,7 @@ from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
 from squib.invoke.activation import Activation, ActivationOptions
 from squib.invoke.admit import Admission
+from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
 from squib.model.account import ACCOUNTS, Account, account_key
@@ -295,7 +296,7 @@ class _Parts:
             "sts": StsService(),
         }
         self._admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
-        invoke = InvokeService(store.functions, self._pool, entropy, self._admission)
+        invoke = InvokeService(Resolver.of(store, entropy.draw), self._pool, entropy, self._admission)
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
         self._gateway = Gateway(
             handlers=handlers,
@@ -325,7 +326,7 @@ class _Parts:
                 for work in (
                     self._activation.run(),
                     self._admission.follow(),
-                    retire_replaced(self._store.functions, self._pool),
+                    retire_replaced(self._store, self._pool),
                     RetentionLoop(self._store.logs.expire).run(),
                 )
             ]

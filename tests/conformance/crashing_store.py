@@ -34,6 +34,7 @@ def record(name: str) -> FunctionRecord:
         created_at_ms=EpochMs(1),
         modified_at_ms=EpochMs(1),
         revision_id="r",
+        content_id="r",
         runtime="python3.11",
         handler="m.h",
         role_arn="arn:aws:iam::000000000000:role/r",

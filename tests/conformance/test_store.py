@@ -71,6 +71,7 @@ def record(named: FunctionKey | str = "f", description: str = "") -> FunctionRec
         created_at_ms=NOW,
         modified_at_ms=NOW,
         revision_id="r",
+        content_id="r",
         runtime="python3.11",
         handler="m.h",
         role_arn="arn:aws:iam::000000000000:role/r",

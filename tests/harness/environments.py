@@ -120,6 +120,7 @@ def function(**changes: Any) -> FunctionVersion:
         created_at_ms=EpochMs(0),
         modified_at_ms=EpochMs(0),
         revision_id="revision-1",
+        content_id="content-1",
         runtime="python3.11",
         handler="app.handler",
         role_arn="arn:aws:iam::000000000000:role/r",

@@ -136,7 +136,7 @@ def test_failures_of_a_real_runtime(tmp_path: Path) -> None:
         assert left["errorType"] == "Runtime.ExitError"
         assert left["errorMessage"].endswith(" Error: Runtime exited with error: exit status 3")
         assert value(await invoke({}))["count"] == 1
-        short = function(timeout_s=1, revision_id="short")
+        short = function(timeout_s=1, content_id="short")
         late = failure(await invoke({"do": "sleep", "seconds": 5}, of=short))
         assert late["errorType"] == "Sandbox.Timedout"
         assert late["errorMessage"].endswith(" Error: Task timed out after 1.00 seconds")
@@ -144,7 +144,7 @@ def test_failures_of_a_real_runtime(tmp_path: Path) -> None:
         big = failure(await invoke({"do": "big", "size": 6_291_556}))
         assert big["errorType"] == "Function.ResponseSizeTooLarge"
         assert value(await invoke({}))["count"] == 1
-        absent = function(handler="absent.handler", revision_id="absent")
+        absent = function(handler="absent.handler", content_id="absent")
         missing = failure(await invoke({}, of=absent))
         assert missing["errorType"] == "Runtime.ImportModuleError"
         assert missing["requestId"] == ""

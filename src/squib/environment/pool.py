@@ -24,7 +24,7 @@ from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
 from squib.http.server import refuse_too_large
 from squib.model.errors import ServiceUnavailable, SquibError, TooManyRequests
-from squib.model.function import FunctionKey, FunctionVersion
+from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.invocation import Invocation, InvokeOutcome
 from squib.model.limits import IDLE_EXPIRY_S, MAX_CREATE_REQUEST_BYTES
@@ -70,7 +70,7 @@ _STARTING, _IDLE, _BUSY, _STOPPING = range(4)  # where the pool has an environme
 
 
 class _Group:
-    """The environments of one revision of one version, and the invocations that wait for one."""
+    """The environments of one version with one content, and the invocations that wait for one."""
 
     __slots__ = ("counts", "function", "idle", "is_retired", "waiting")
 
@@ -122,7 +122,7 @@ class Pool:
             idle_expiry_ms=self._options.idle_expiry_s * 1000,
         )
         self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
-        self._groups: dict[tuple[str, str], _Group] = {}  # by revision and version
+        self._groups: dict[tuple[str, str], _Group] = {}  # by content and version
         self._environments: dict[EnvironmentId, Environment] = {}
         self._live_count = 0  # of those that are not stopping
         self._loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ class Pool:
     def try_invoke(self, invocation: Invocation, done: Done) -> bool:
         """Gives the invocation to an idle environment; False, and nothing done, when there is none."""
         function = invocation.function
-        group = self._groups.get((function.revision_id, function.version))
+        group = self._groups.get((function.content_id, function.version))
         if group is None or not group.idle or self._is_closing:
             return False
         self._assign(group.idle.pop(), invocation, done)
@@ -181,7 +181,7 @@ class Pool:
             done(ServiceUnavailable())
             return
         function = invocation.function
-        key = (function.revision_id, function.version)
+        key = (function.content_id, function.version)
         group = self._groups.get(key)
         if group is None:
             self._retire_older(function)
@@ -219,7 +219,7 @@ class Pool:
         _log.info("environment_started environment_id=%s", environment.environment_id)
 
     def _forget_waiting(self, invocation: Invocation, done: Done) -> None:
-        group = self._groups.get((invocation.function.revision_id, invocation.function.version))
+        group = self._groups.get((invocation.function.content_id, invocation.function.version))
         if group is not None and (invocation, done) in group.waiting:
             group.waiting.remove((invocation, done))
 
@@ -293,11 +293,11 @@ class Pool:
 
     # --- retiring
 
-    def retire(self, key: FunctionKey, *, keep_revision_ids: frozenset[str] = frozenset()) -> None:
-        """Ends the environments of a function: idle ones now, busy ones after their invocation. Those of the
-        revisions to keep stay."""
+    def retire(self, is_current: Callable[[FunctionVersion], bool]) -> None:
+        """Ends the environments of versions that `is_current` denies: idle ones now, busy ones after their
+        invocation."""
         for group in list(self._groups.values()):
-            if group.function.key == key and group.function.revision_id not in keep_revision_ids:
+            if not group.is_retired and not is_current(group.function):
                 self._retire_group(group)
 
     def _retire_older(self, function: FunctionVersion) -> None:
@@ -313,15 +313,11 @@ class Pool:
 
     def _drop_if_empty(self, group: _Group) -> None:
         if not group.waiting and not any(group.counts[:_STOPPING]):
-            key = (group.function.revision_id, group.function.version)
+            key = (group.function.content_id, group.function.version)
             if self._groups.get(key) is group:
                 del self._groups[key]
 
     # --- looking
-
-    def functions(self) -> set[FunctionKey]:
-        """The functions that have environments, or invocations that wait for one."""
-        return {group.function.key for group in self._groups.values()}
 
     def in_use(self) -> set[ArchiveDigest]:
         """The code of every environment there is, and of every invocation that waits."""

@@ -1,4 +1,4 @@
-"""The loop from declared to active: prepares the code and the runtime of each new or updated function.
+"""The loop from declared to active: prepares code and runtime of each new or updated function or version.
 
 Level-triggered: it looks at what the store says, never at what happened, so a restart at any point goes on
 where it was. It also removes code that nothing refers to any more.
@@ -9,6 +9,7 @@ import logging
 import platform
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,6 +19,7 @@ from squib.environment.driver import RuntimeUnavailable, SandboxDriver
 from squib.model.archive import InvalidArchive
 from squib.model.function import (
     FUNCTIONS,
+    VERSIONS,
     FunctionKey,
     FunctionRecord,
     FunctionVersion,
@@ -25,10 +27,14 @@ from squib.model.function import (
     ReasonCode,
     State,
 )
+from squib.model.item import ItemKey
 from squib.model.units import ArchiveDigest, MonotonicMs
-from squib.store.base import Store, Transaction
+from squib.store.base import Feed, Store, Transaction
 
 log = logging.getLogger("squib.activation")
+
+Subject: TypeAlias = FunctionKey | ItemKey
+"""What is activated: `$LATEST` of a function, or a published version."""
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -71,6 +77,7 @@ class Activation:
     ) -> None:
         """`in_use` names the code of live environments. `architecture` None: that of this machine."""
         self._store = store
+        self._functions, self._versions = store.functions, store.collection(VERSIONS)
         self._cache = cache
         self._driver = driver
         self._clock = clock
@@ -80,8 +87,8 @@ class Activation:
         machine = platform.machine()
         self._architecture = architecture or _ARCHITECTURES.get(machine, machine)
         self._slots = asyncio.Semaphore(self._options.max_at_once)
-        self._busy: set[FunctionKey] = set()
-        self._wake = asyncio.Event()
+        self._busy: set[Subject] = set()
+        self._unwritten: set[Subject] = set()
         self._unused_since: dict[ArchiveDigest, MonotonicMs] = {}
 
     async def recover(self) -> None:
@@ -90,7 +97,10 @@ class Activation:
         Instant unless the machine was restarted or the cache removed. A failure is logged; the function then
         fails when it is invoked.
         """
-        digests = {record.active.code.digest for record in self._store.functions.all() if record.active}
+        digests = {record.active.code.digest for record in self._functions.all() if record.active}
+        digests.update(
+            version.code.digest for version in self._versions.all() if version.state is State.ACTIVE
+        )
 
         async def ensure(digest: ArchiveDigest) -> None:
             try:
@@ -105,15 +115,9 @@ class Activation:
     async def run(self) -> None:
         """Activates and sweeps until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow())
-            tasks.create_task(self._sweep_regularly())
-            while True:
-                self._wake.clear()
-                for record in self._store.functions.all():
-                    if needs_activation(record) and record.key not in self._busy:
-                        self._busy.add(record.key)
-                        tasks.create_task(self._activate(record.key))
-                await self._wake.wait()
+            tasks.create_task(self._follow(self._functions.follow(), tasks))
+            tasks.create_task(self._follow(self._versions.follow(), tasks))
+            tasks.create_task(self._sweep_regularly(tasks))
 
     async def sweep(self) -> None:
         """Removes archives and unpacked code that no function and no environment has used for a while."""
@@ -131,37 +135,53 @@ class Activation:
         self._unused_since = unused_since
         await self._store.blobs.sweep(self._referenced())
 
-    async def _follow(self) -> None:
-        seen = 0
+    async def _follow(self, feed: Feed[FunctionKey] | Feed[ItemKey], tasks: asyncio.TaskGroup) -> None:
         while True:
-            seen = await self._store.functions.changed(seen)
-            self._wake.set()
+            for subject in await feed.keys():
+                self._consider(subject, tasks)
 
-    async def _sweep_regularly(self) -> None:
+    async def _sweep_regularly(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             try:
                 await self.sweep()
             except OSError:
                 log.exception("sweep_failed")
             await asyncio.sleep(self._options.sweep_interval_s)
-            self._wake.set()  # what could not be written is tried again
+            unwritten, self._unwritten = self._unwritten, set()
+            for subject in unwritten:
+                self._consider(subject, tasks)
 
-    async def _activate(self, key: FunctionKey) -> None:
+    def _consider(self, subject: Subject, tasks: asyncio.TaskGroup) -> None:
+        if subject not in self._busy and self._wanted(subject) is not None:
+            self._busy.add(subject)
+            tasks.create_task(self._activate(subject, tasks))
+
+    def _wanted(self, subject: Subject) -> FunctionVersion | None:
+        """What is to be made active; None when there is nothing to do."""
+        if isinstance(subject, FunctionKey):
+            record = self._functions.peek(subject)
+            declared = None if record is None else record.declared
+        else:
+            declared = self._versions.peek(subject)
+        return declared if declared is not None and needs_activation(declared) else None
+
+    async def _activate(self, subject: Subject, tasks: asyncio.TaskGroup) -> None:
         try:
             async with self._slots:
-                record = self._store.functions.peek(key)
-                if record is not None and needs_activation(record):
-                    await self._prepare_and_settle(record.declared)
+                version = self._wanted(subject)
+                if version is not None:
+                    await self._prepare_and_settle(subject, version)
         except CacheClosed:
             return  # squib stops; the next start goes on here
-        except Exception:  # such as a full disk: the function stays as it is until the next round
-            log.exception("activation_not_written function_arn=%s", key.arn())
+        except Exception:  # such as a full disk: it stays as it is until the next sweep
+            log.exception("activation_not_written name=%s", subject.name)
+            self._unwritten.add(subject)
             return
         finally:
-            self._busy.discard(key)
-        self._wake.set()  # the function may have been written anew meanwhile
+            self._busy.discard(subject)
+        self._consider(subject, tasks)  # it may have been written anew meanwhile
 
-    async def _prepare_and_settle(self, version: FunctionVersion) -> None:
+    async def _prepare_and_settle(self, subject: Subject, version: FunctionVersion) -> None:
         failure: _Failure | None = None
         try:
             await self._prepare(version)
@@ -170,10 +190,16 @@ class Activation:
         revision_id = self._entropy.request_id()
 
         def settle(transaction: Transaction) -> None:
-            record = transaction.get(FUNCTIONS, version.key)
-            if record is not None and record.declared.revision_id == version.revision_id:
-                after = settled(record, revision_id=revision_id, failure=_words(failure))
-                transaction.put(FUNCTIONS, version.key, after)
+            if isinstance(subject, FunctionKey):
+                record = transaction.get(FUNCTIONS, subject)
+                if record is not None and record.declared.content_id == version.content_id:
+                    after = settled(record, revision_id=revision_id, failure=_words(failure))
+                    transaction.put(FUNCTIONS, subject, after)
+            else:
+                stored = transaction.get(VERSIONS, subject)
+                if stored is not None and stored.content_id == version.content_id:
+                    end = settled_version(stored, revision_id=revision_id, failure=_words(failure))
+                    transaction.put(VERSIONS, subject, end)
 
         await self._store.write(settle)
         if failure is None:
@@ -207,12 +233,13 @@ class Activation:
             ) from error
 
     def _referenced(self) -> set[ArchiveDigest]:
-        return {digest for record in self._store.functions.all() for digest in _digests(record)}
+        referenced = {digest for record in self._functions.all() for digest in _digests(record)}
+        referenced.update(version.code.digest for version in self._versions.all())
+        return referenced
 
 
-def needs_activation(record: FunctionRecord) -> bool:
+def needs_activation(declared: FunctionVersion) -> bool:
     """Whether what is declared is still to be made active."""
-    declared = record.declared
     return declared.state is State.PENDING or declared.last_update_status is LastUpdateStatus.IN_PROGRESS
 
 
@@ -221,10 +248,24 @@ def settled(
 ) -> FunctionRecord:
     """The record after an activation: active, or failed with (code, reason). After a failed update, what was
     active before stays so."""
-    code, reason = failure or (None, None)
     is_update = record.active is not None
-    declared = msgspec.structs.replace(
-        record.declared,
+    declared = settled_version(record.declared, revision_id=revision_id, failure=failure, is_update=is_update)
+    return msgspec.structs.replace(
+        record, declared=declared, active=declared if failure is None else record.active
+    )
+
+
+def settled_version(
+    declared: FunctionVersion,
+    *,
+    revision_id: str,
+    failure: tuple[ReasonCode, str] | None,
+    is_update: bool = False,
+) -> FunctionVersion:
+    """A version after its activation. `is_update`: an earlier content of it is active already."""
+    code, reason = failure or (None, None)
+    return msgspec.structs.replace(
+        declared,
         revision_id=revision_id,
         state=State.ACTIVE if is_update or failure is None else State.FAILED,
         state_reason=None if is_update else reason,
@@ -232,9 +273,6 @@ def settled(
         last_update_status=LastUpdateStatus.SUCCESSFUL if failure is None else LastUpdateStatus.FAILED,
         last_update_status_reason=reason,
         last_update_status_reason_code=code,
-    )
-    return msgspec.structs.replace(
-        record, declared=declared, active=declared if failure is None else record.active
     )
 
 

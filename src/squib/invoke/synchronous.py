@@ -7,11 +7,10 @@ from squib.clock import Entropy
 from squib.environment.pool import Pool
 from squib.invoke.admit import Admission
 from squib.invoke.payload import checked_event, client_context, trace_id
-from squib.invoke.resolve import resolve
+from squib.invoke.resolve import Resolver
 from squib.model.errors import SquibError, UnsupportedParameter
 from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
 from squib.model.operation import Answered, AuthorizedCall, Handler, OperationResult
-from squib.store.base import Functions
 
 _DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
 
@@ -19,8 +18,8 @@ _DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
 class InvokeService:
     """Runs functions while the caller waits."""
 
-    def __init__(self, functions: Functions, pool: Pool, entropy: Entropy, admission: Admission) -> None:
-        self._functions, self._pool, self._entropy = functions, pool, entropy
+    def __init__(self, resolver: Resolver, pool: Pool, entropy: Entropy, admission: Admission) -> None:
+        self._resolver, self._pool, self._entropy = resolver, pool, entropy
         self._admission = admission
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -56,8 +55,7 @@ class InvokeService:
     def _invocation(self, call: AuthorizedCall) -> Invocation | None:
         """What is to run, checked; None for a dry run. Raises ApiError."""
         given = call.input
-        target = resolve(
-            self._functions,
+        target = self._resolver.resolve(
             given["FunctionName"],
             given.get("Qualifier"),
             account_id=call.account_id,

@@ -1,5 +1,6 @@
 """What a function is: its declared configuration, its code, its states. One struct per version.
 
+`$LATEST` is kept in the function's record (FUNCTIONS), published versions are items of their own (VERSIONS).
 Everything here is stored as one JSON document per item (model/item.py), so a new field with a default is a
 compatible change.
 """
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from squib.model.item import Kind
+from squib.model.item import ItemKey, Kind
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 LATEST = "$LATEST"
@@ -87,6 +88,11 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: EpochMs
     modified_at_ms: EpochMs
     revision_id: str
+    """`RevisionId`: new with every change that the API shows."""
+    content_id: str
+    """Names this code and configuration: new with every update of them, kept by whatever else changes. A
+    published version has that of the `$LATEST` it was made of. With `version` it tells which environments
+    may serve an invocation."""
     runtime: str
     handler: str
     role_arn: str
@@ -100,7 +106,6 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     package_type: str = "Zip"
     tracing_mode: str = "PassThrough"
     logging: LoggingConfig
-    tags: Mapping[str, str] = {}
     state: State
     state_reason: str | None = None
     state_reason_code: str | None = None
@@ -116,6 +121,28 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
         return self.key.arn(None if self.version == LATEST else self.version)
 
 
+_NOT_CONTENT: Final = frozenset(
+    ("version", "created_at_ms", "modified_at_ms", "revision_id", "content_id", "state", "state_reason")
+) | {"state_reason_code", "description"}
+
+
+def has_same_content(one: FunctionVersion, other: FunctionVersion) -> bool:
+    """Whether two versions of a function have the same code and configuration, descriptions apart."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in FunctionVersion.__struct_fields__
+        if name not in _NOT_CONTENT and not name.startswith("last_update_status")
+    )
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """The version of a function that was published last."""
+
+    number: str
+    description: str
+    """Of `$LATEST` at that time; the version may have been given another."""
+
+
 class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A function as stored: what is declared, and what invocations use while an update is prepared.
 
@@ -125,10 +152,28 @@ class FunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     declared: FunctionVersion
     active: FunctionVersion | None = None
+    tags: Mapping[str, str] = {}
+    published: Published | None = None
+    """The version published last."""
 
     @property
     def key(self) -> FunctionKey:
         return self.declared.key
 
 
+class LastNumber(msgspec.Struct, frozen=True):
+    """The greatest version number that a function of this name has had. It outlives the function: numbers
+    are never used again, not even by a function created anew under the name."""
+
+    number: int
+
+
 FUNCTIONS: Final = Kind("function", FunctionKey, FunctionRecord)
+VERSIONS: Final = Kind("version", ItemKey, FunctionVersion)
+LAST_NUMBERS: Final = Kind("last-version-number", FunctionKey, LastNumber)
+
+
+def version_key(function: FunctionKey, number: str) -> ItemKey:
+    """The key of a published version: the number is filled up with spaces, so that names sort as numbers do;
+    `007` is another name than `7`."""
+    return ItemKey(function.account_id, function.region, f"{function.name}:{number:>10}")

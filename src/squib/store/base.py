@@ -10,20 +10,22 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from squib.model.function import FunctionKey, FunctionRecord
-from squib.model.item import Key, Kind
+from squib.model.alias import Alias
+from squib.model.function import FunctionKey, FunctionRecord, FunctionVersion
+from squib.model.item import ItemKey, Key, Kind
 from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Key)
 V = TypeVar("V", bound=msgspec.Struct)
-K_contra = TypeVar("K_contra", bound=Key, contravariant=True)
+K_co = TypeVar("K_co", bound=Key, covariant=True)
 V_co = TypeVar("V_co", bound=msgspec.Struct, covariant=True)
 
 
-class Transaction(Protocol):
-    """Reads and writes inside one transaction. Valid only within `decide`."""
+class Reader(Protocol):
+    """Reads items: inside a transaction (`Transaction`), or what is committed from memory (`Store.memory`). A
+    function that looks something up takes one of these, and serves both."""
 
     def get(self, kind: Kind[K, V], key: K) -> V | None: ...
 
@@ -39,17 +41,24 @@ class Transaction(Protocol):
     ) -> Sequence[V]:
         """By name, from the first name greater than `after`, of those that begin with `prefix`."""
 
+
+class Transaction(Reader, Protocol):
+    """Reads and writes inside one transaction. Valid only within `decide`."""
+
     def put(self, kind: Kind[K, V], key: K, value: V) -> None: ...
 
     def delete(self, kind: Kind[K, V], key: K) -> bool:
         """False when there is none."""
 
+    def delete_under(self, kind: Kind[K, V], account_id: AccountId, region: Region, name: str) -> int:
+        """The item `name` and those whose names begin with `name:`; returns how many there were."""
 
-class Collection(Protocol[K_contra, V_co]):
+
+class Collection(Protocol[K, V_co]):
     """The items of one kind, kept in memory beside the disk. On the event loop only; values never change
     under a reader."""
 
-    def peek(self, key: K_contra) -> V_co | None:
+    def peek(self, key: K) -> V_co | None:
         """What is stored, from memory. Sees every write that has been awaited."""
 
     def all(self) -> Sequence[V_co]:
@@ -70,8 +79,22 @@ class Collection(Protocol[K_contra, V_co]):
         """Returns once an item of this kind has been written after generation `seen` (0: since the start),
         with the present generation."""
 
+    def follow(self) -> "Feed[K]":
+        """For loops that act on what is stored: the keys to look at, so that they need not look at all."""
+
+
+class Feed(Protocol[K_co]):
+    """Keys of items that have been written or deleted. One reader each. It tells where to look, never what
+    happened: several writes of an item may be one key."""
+
+    async def keys(self) -> Sequence[K_co]:
+        """Keys written since the last call, at least one. The first call gives every key there is, perhaps
+        none. Raised errors and cancelling lose no key."""
+
 
 Functions: TypeAlias = Collection[FunctionKey, FunctionRecord]
+Versions: TypeAlias = Collection[ItemKey, FunctionVersion]
+Aliases: TypeAlias = Collection[ItemKey, Alias]
 
 
 class Blobs(Protocol):
@@ -175,6 +198,10 @@ class Store(Protocol):
 
     def collection(self, kind: Kind[K, V]) -> Collection[K, V]:
         """The items of a kind, in memory. Ask once and keep it."""
+
+    @property
+    def memory(self) -> Reader:
+        """What is committed, from memory, of every kind. On the event loop only."""
 
     @property
     def functions(self) -> Functions:

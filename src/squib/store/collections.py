@@ -1,9 +1,9 @@
 """Items in memory beside the disk: what hot paths read, and the wake-up of those who follow them."""
 
 import asyncio
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,10 +23,11 @@ class MemoryCollection(Generic[K, V]):
     def __init__(self, loop: asyncio.AbstractEventLoop, items: Iterable[tuple[K, V]]) -> None:
         self._loop = loop
         self._items: dict[K, V] = {}
-        self._names: dict[tuple[AccountId, Region], list[str]] = {}  # sorted; made anew when asked for
+        self._names: dict[tuple[AccountId, Region], list[str]] = {}  # sorted; made when first asked for
         self._keys: dict[tuple[AccountId, Region], dict[str, K]] = {}
         self._generation = 0
         self._waiting: set[asyncio.Future[None]] = set()
+        self._feeds: list[MemoryFeed[K]] = []
         for key, value in items:
             self._put(key, value)
 
@@ -71,6 +72,11 @@ class MemoryCollection(Generic[K, V]):
                 self._waiting.discard(future)
         return self._generation
 
+    def follow(self) -> "MemoryFeed[K]":
+        feed = MemoryFeed(self, self._items)
+        self._feeds.append(feed)
+        return feed
+
     def apply(self, key: K, value: V | None) -> None:
         """Takes over what a commit has written; None means deleted."""
         if value is not None:
@@ -79,9 +85,13 @@ class MemoryCollection(Generic[K, V]):
             where = (key.account_id, key.region)
             keys = self._keys[where]
             del keys[key.name]
+            if (names := self._names.get(where)) is not None:
+                del names[bisect_left(names, key.name)]
             if not keys:
                 del self._keys[where]
-            self._names.pop(where, None)
+                self._names.pop(where, None)
+        for feed in self._feeds:
+            feed.add(key)
 
     def wake(self) -> None:
         """Tells followers that a commit has been taken over."""
@@ -94,8 +104,31 @@ class MemoryCollection(Generic[K, V]):
         if key not in self._items:
             where = (key.account_id, key.region)
             self._keys.setdefault(where, {})[key.name] = key
-            self._names.pop(where, None)
+            if (names := self._names.get(where)) is not None:
+                insort(names, key.name)
         self._items[key] = value
+
+
+class MemoryFeed(Generic[K]):
+    """Implements `base.Feed`."""
+
+    def __init__(self, collection: MemoryCollection[K, Any], keys: Iterable[K]) -> None:
+        self._collection = collection
+        self._keys = dict.fromkeys(keys)
+        self._seen = 0
+        self._is_new = True
+
+    def add(self, key: K) -> None:
+        """The item of that key has been written or deleted."""
+        self._keys[key] = None
+
+    async def keys(self) -> Sequence[K]:
+        while not self._keys and not self._is_new:
+            self._seen = await self._collection.changed(self._seen)
+        self._is_new = False
+        keys = tuple(self._keys)
+        self._keys.clear()
+        return keys
 
 
 class Collections:
@@ -132,3 +165,31 @@ class Collections:
             self._loop.call_soon_threadsafe(self.take_over, changes)
         except RuntimeError:  # the loop has been closed: nobody reads any more
             pass
+
+
+class CollectionOf(Protocol):
+    """How a store gives its collections."""
+
+    def __call__(self, kind: Kind[K, V], /) -> MemoryCollection[K, V]: ...
+
+
+class MemoryReader:
+    """Implements `base.Reader` on the collections of a store."""
+
+    def __init__(self, collection: CollectionOf) -> None:
+        self._collection = collection
+
+    def get(self, kind: Kind[K, V], key: K) -> V | None:
+        return self._collection(kind).peek(key)
+
+    def page(
+        self,
+        kind: Kind[K, V],
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[V]:
+        return self._collection(kind).page(account_id, region, prefix=prefix, after=after, limit=limit)

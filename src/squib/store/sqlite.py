@@ -18,7 +18,7 @@ from squib.model.item import Key, Kind
 from squib.store import rows
 from squib.store.base import Transaction
 from squib.store.blobs import FileBlobs
-from squib.store.collections import Collections, MemoryCollection
+from squib.store.collections import Collections, MemoryCollection, MemoryReader
 from squib.store.data_dir import DataDirLock, make_private_file
 from squib.store.log_segments import Segments
 from squib.store.logs import FileLogs, recover_open_streams
@@ -80,6 +80,10 @@ class SqliteStore:
             return [rows.named_item_from(kind, row) for row in found]
 
         return self._collections.of(kind, lambda: self._look_at_connection(load))
+
+    @property
+    def memory(self) -> MemoryReader:
+        return self._memory
 
     @property
     def functions(self) -> MemoryCollection[FunctionKey, FunctionRecord]:
@@ -147,6 +151,7 @@ class SqliteStore:
         recover_open_streams(self._connection, segments)
         self._connection.execute(QUERIES["commit"])
         self._collections = Collections(self._loop)
+        self._memory = MemoryReader(self.collection)
         self._readers = ThreadPoolExecutor(options.reader_count, thread_name_prefix="squib-store-reader")
         self._files = ThreadPoolExecutor(2, thread_name_prefix="squib-store-files")
         self._blobs = FileBlobs(

@@ -59,6 +59,12 @@ class SqliteTransaction:
         self.changes.append((kind, key, None))
         return True
 
+    def delete_under(self, kind: Kind[K, V], account_id: AccountId, region: Region, name: str) -> int:
+        where = {"kind": kind.name, "account_id": account_id, "region": region, "name": name}
+        names = [str(row[0]) for row in self.execute("delete_items_under", where)]
+        self.changes += [(kind, kind.key(account_id, region, deleted), None) for deleted in names]
+        return len(names)
+
     def end(self) -> None:
         """From here on every use is an AssertionError: the decision has been made."""
         self._connection = None

@@ -175,7 +175,7 @@ class ControlPlane:
     async def settled(self) -> None:
         """Returns when nothing is left to activate."""
         seen = 0
-        while any(needs_activation(record) for record in self.store.functions.all()):
+        while any(needs_activation(record.declared) for record in self.store.functions.all()):
             seen = await self.store.functions.changed(seen)
 
     def record(self, name: str = "f") -> FunctionRecord:

@@ -313,6 +313,7 @@ def _version(state: State, status: LastUpdateStatus | None) -> FunctionVersion:
         created_at_ms=EpochMs(0),
         modified_at_ms=EpochMs(0),
         revision_id="1",
+        content_id="1",
         runtime="python3.12",
         handler="a.b",
         role_arn="r",
@@ -335,7 +336,7 @@ def test_every_settled_record_is_at_rest_and_runs_what_it_should(
     declared = _version(state, status)
     before = FunctionRecord(declared=declared, active=_version(State.ACTIVE, None) if ran else None)
     after = settled(before, revision_id="2", failure=failure)
-    assert not needs_activation(after)
+    assert not needs_activation(after.declared)
     assert after.declared.revision_id == "2"
     assert after.active == (before.active if failure else after.declared)
     assert (after.declared.state is State.FAILED) == (failure is not None and not ran)
@@ -348,4 +349,4 @@ def test_only_what_is_pending_or_in_progress_needs_activation(
     state: State, status: LastUpdateStatus | None
 ) -> None:
     needs = state is State.PENDING or status is LastUpdateStatus.IN_PROGRESS
-    assert needs_activation(FunctionRecord(declared=_version(state, status))) == needs
+    assert needs_activation(_version(state, status)) == needs

@@ -13,6 +13,7 @@ FUNCTION = FunctionVersion(
     created_at_ms=EpochMs(0),
     modified_at_ms=EpochMs(0),
     revision_id="r",
+    content_id="r",
     runtime="python3.12",
     handler="app.handler",
     role_arn="arn:aws:iam::000000000000:role/r",

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +10,9 @@ import pytest
 from harness.environments import ACCOUNT, REGION, World, function
 from squib.environment.drivers.fake import Fail, FakeEvent, FakeScript, Next, Print, Respond, Step, Wait
 from squib.invoke.admit import Admission
+from squib.invoke.resolve import Resolver
 from squib.invoke.synchronous import InvokeService
+from squib.model.alias import Alias
 from squib.model.concurrency import ReservedConcurrency
 from squib.model.errors import (
     ApiError,
@@ -22,45 +24,20 @@ from squib.model.errors import (
     TooManyRequests,
     UnsupportedParameter,
 )
-from squib.model.function import FunctionKey, FunctionRecord, State
+from squib.model.function import FunctionKey, FunctionRecord, FunctionVersion, State
 from squib.model.identity import root_principal
+from squib.model.item import ItemKey
 from squib.model.operation import AuthorizedCall, OperationResult
-from squib.model.units import AccountId, EpochMs, Region, RequestId
+from squib.model.units import EpochMs, RequestId
 from squib.scheduler.concurrency import ConcurrencyLedger
-
-
-class Functions:
-    """Functions in memory."""
-
-    def __init__(self, *records: FunctionRecord) -> None:
-        self._records = {record.key: record for record in records}
-
-    def peek(self, key: FunctionKey) -> FunctionRecord | None:
-        return self._records.get(key)
-
-    def all(self) -> Sequence[FunctionRecord]:
-        return list(self._records.values())
-
-    def page(
-        self,
-        account_id: AccountId,
-        region: Region,
-        *,
-        prefix: str = "",
-        after: str = "",
-        limit: int | None = None,
-    ) -> Sequence[FunctionRecord]:
-        raise NotImplementedError
-
-    async def changed(self, seen: int) -> int:
-        raise NotImplementedError
+from squib.store.collections import MemoryCollection
 
 
 def pending(name: str, state: State) -> FunctionRecord:
     return FunctionRecord(declared=function(key=FunctionKey(ACCOUNT, REGION, name), state=state))
 
 
-FUNCTIONS = Functions(
+FUNCTIONS = (
     FunctionRecord(declared=function(), active=function()),
     pending("new", State.PENDING),
     pending("broken", State.FAILED),
@@ -83,33 +60,15 @@ def call(name: str = "f", headers: Mapping[str, str] | None = None, **given: Any
     )
 
 
-class NothingReserved:
-    """No function has reserved concurrency."""
-
-    def peek(self, key: FunctionKey) -> None:
-        return None
-
-    def all(self) -> Sequence[ReservedConcurrency]:
-        return ()
-
-    def page(
-        self,
-        account_id: AccountId,
-        region: Region,
-        *,
-        prefix: str = "",
-        after: str = "",
-        limit: int | None = None,
-    ) -> Sequence[ReservedConcurrency]:
-        return ()
-
-    async def changed(self, seen: int) -> int:
-        raise NotImplementedError
-
-
 def service(world: World, ledger: ConcurrencyLedger | None = None) -> InvokeService:
-    admission = Admission(ledger or ConcurrencyLedger(), NothingReserved())
-    return InvokeService(FUNCTIONS, world.pool, world.entropy, admission)
+    loop = asyncio.get_running_loop()
+    functions = MemoryCollection(loop, ((record.key, record) for record in FUNCTIONS))
+    versions: MemoryCollection[ItemKey, FunctionVersion] = MemoryCollection(loop, ())
+    aliases: MemoryCollection[ItemKey, Alias] = MemoryCollection(loop, ())
+    reserved: MemoryCollection[FunctionKey, ReservedConcurrency] = MemoryCollection(loop, ())
+    admission = Admission(ledger or ConcurrencyLedger(), reserved)
+    resolver = Resolver(functions, versions, aliases, world.entropy.draw)
+    return InvokeService(resolver, world.pool, world.entropy, admission)
 
 
 REFUSALS: list[tuple[AuthorizedCall, type[ApiError], str]] = [
@@ -228,7 +187,7 @@ def test_every_way_an_invocation_ends_gives_its_lease_back() -> None:
         assert ledger.in_flight(ACCOUNT, REGION) == 0
         timed_out = await invoke.invoke(call(Payload=b"0"))
         assert timed_out.output["FunctionError"] == "Unhandled"
-        world.pool.retire(function().key)
+        world.pool.retire(lambda _: False)
         world.script.create_error = PlatformError("no room")
         with pytest.raises(PlatformError):
             await invoke.invoke(call())

@@ -76,6 +76,7 @@ FUNCTION = {
         "created_at_ms": 1,
         "modified_at_ms": 2,
         "revision_id": "r",
+        "content_id": "c",
         "runtime": "python3.11",
         "handler": "m.h",
         "role_arn": "arn:aws:iam::000000000000:role/r",
@@ -131,3 +132,22 @@ def test_functions_and_accounts_of_the_second_schema_become_items(connection: sq
         account_key(AccountId("000000000000")),
         Account(created_at_ms=EpochMs(7)),
     )
+
+
+def test_functions_of_the_third_schema_get_a_content_and_keep_their_tags(
+    connection: sqlite3.Connection,
+) -> None:
+    migrate(connection, MIGRATIONS[:3])
+    declared = {**FUNCTION["declared"], "tags": {"a": "b"}, "revision_id": "now"}  # type: ignore[dict-item]
+    del declared["content_id"]
+    active = {**declared, "revision_id": "before"}
+    for name, document in (("f", {"declared": declared, "active": active}), ("g", {"declared": declared})):
+        stored = msgspec.json.encode(document).decode()
+        connection.execute("INSERT INTO item VALUES ('function', '1', 'r', ?, ?)", (name, stored))
+    migrate(connection)
+    found = connection.execute(QUERIES["load_items"], {"kind": FUNCTIONS.name}).fetchall()
+    first, second = (rows.named_item_from(FUNCTIONS, row)[1] for row in found)
+    assert first.active is not None
+    assert (first.declared.content_id, first.active.content_id) == ("now", "before")
+    assert first.tags == second.tags == {"a": "b"}
+    assert second.active is None

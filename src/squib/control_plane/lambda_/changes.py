@@ -13,7 +13,7 @@ import msgspec
 from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.functions import usage
-from squib.control_plane.lambda_.lookup import check_changeable, not_found, reference_of, unqualified
+from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
 from squib.control_plane.lambda_.shapes import configuration
 from squib.control_plane.lambda_.tags import check_tags
 from squib.model.archive import check_archive
@@ -92,8 +92,8 @@ class ChangeService:
             created_at_ms=now_ms,
             modified_at_ms=now_ms,
             revision_id=self._entropy.request_id(),
+            content_id=self._entropy.request_id(),
             code=code,
-            tags=tags,
             state=State.PENDING,
             state_reason=_BEING_CREATED,
             state_reason_code=ReasonCode.CREATING,
@@ -103,7 +103,7 @@ class ChangeService:
         def decide(transaction: Transaction) -> None:
             if transaction.get(FUNCTIONS, key) is not None:
                 raise _exists(reference)
-            transaction.put(FUNCTIONS, key, FunctionRecord(declared=version))
+            transaction.put(FUNCTIONS, key, FunctionRecord(declared=version, tags=tags))
 
         await self._store.write(decide)
         return OperationResult(output=configuration(version), status=201)
@@ -152,18 +152,17 @@ class ChangeService:
         change: Callable[[FunctionVersion], Mapping[str, Any]],
     ) -> OperationResult:
         now_ms = self._clock.now_ms()
-        new_revision_id = self._entropy.request_id()
+        new_revision_id, content_id = self._entropy.request_id(), self._entropy.request_id()
 
         def decide(transaction: Transaction) -> FunctionVersion:
-            record = transaction.get(FUNCTIONS, reference.key)
-            if record is None:
-                raise not_found(reference)
+            record = record_of(transaction, reference)
             check_changeable(record, revision_id)
             never_ran = record.active is None
             declared = msgspec.structs.replace(
                 record.declared,
                 modified_at_ms=now_ms,
                 revision_id=new_revision_id,
+                content_id=content_id,
                 state=State.PENDING if never_ran else State.ACTIVE,
                 state_reason=_BEING_CREATED if never_ran else None,
                 state_reason_code=ReasonCode.CREATING if never_ran else None,
@@ -181,10 +180,7 @@ class ChangeService:
         return CodeRef(digest=await self._store.blobs.put(content), size_bytes=len(content))
 
     def _record(self, reference: FunctionReference) -> FunctionRecord:
-        record = self._store.functions.peek(reference.key)
-        if record is None:
-            raise not_found(reference)
-        return record
+        return record_of(self._store.memory, reference)
 
     def _check_absent(self, reference: FunctionReference) -> None:
         if self._store.functions.peek(reference.key) is not None:

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 
 from squib.control_plane.lambda_.code import CodeLocations
-from squib.control_plane.lambda_.lookup import not_found, reference_of
+from squib.control_plane.lambda_.deletion import delete_function, delete_version
+from squib.control_plane.lambda_.lookup import record_of, reference_of, version_of
 from squib.control_plane.lambda_.shapes import configuration, summary
 from squib.control_plane.pagination import BadMarker, marker, position
-from squib.model.arn import FunctionReference, is_alias_name, is_version_number
+from squib.model.arn import FunctionReference, is_alias_name
 from squib.model.errors import InvalidParameterValue
-from squib.model.function import FUNCTIONS, LATEST, FunctionVersion
+from squib.model.function import LATEST
 from squib.model.limits import (
     ACCOUNT_CONCURRENCY,
     CODE_STORAGE_BYTES,
@@ -45,7 +46,7 @@ class FunctionService:
 
     async def get_function(self, call: AuthorizedCall) -> OperationResult:
         reference = reference_of(call)
-        version = self._version(reference)
+        version = version_of(self._store.memory, reference)
         output: dict[str, Any] = {
             "Configuration": configuration(version, qualifier=reference.qualifier),
             "Code": {
@@ -53,13 +54,14 @@ class FunctionService:
                 "Location": self._code_locations.url(call.base_url, version.code.digest),
             },
         }
-        if version.tags:
-            output["Tags"] = dict(version.tags)
+        if tags := record_of(self._store.memory, reference).tags:
+            output["Tags"] = dict(tags)
         return OperationResult(output=output)
 
     async def get_function_configuration(self, call: AuthorizedCall) -> OperationResult:
         reference = reference_of(call)
-        return OperationResult(output=configuration(self._version(reference), qualifier=reference.qualifier))
+        version = version_of(self._store.memory, reference)
+        return OperationResult(output=configuration(version, qualifier=reference.qualifier))
 
     async def list_functions(self, call: AuthorizedCall) -> OperationResult:
         """By name. No function is replicated from another region, so such a MasterRegion finds none."""
@@ -82,15 +84,14 @@ class FunctionService:
             raise InvalidParameterValue("$LATEST version cannot be deleted without deleting the function.")
         if qualifier is not None and is_alias_name(qualifier):
             raise InvalidParameterValue("Deletion of aliases is not currently supported.")
-        whole = FunctionReference(reference.key)
+        number = qualifier
 
         def decide(transaction: Transaction) -> None:
-            record = transaction.get(FUNCTIONS, reference.key)
-            if record is None:
-                raise not_found(whole)
-            if qualifier is not None:  # no version is ever published yet
-                raise not_found(reference if is_version_number(qualifier) else whole)
-            transaction.delete(FUNCTIONS, reference.key)
+            record_of(transaction, FunctionReference(reference.key))
+            if number is None:
+                delete_function(transaction, reference.key)
+            else:
+                delete_version(transaction, reference.key, number)
 
         await self._store.write(decide)
         return OperationResult(output={"StatusCode": 204}, status=204)
@@ -109,12 +110,6 @@ class FunctionService:
                 "AccountUsage": {"TotalCodeSize": size_bytes, "FunctionCount": count},
             }
         )
-
-    def _version(self, reference: FunctionReference) -> FunctionVersion:
-        record = self._store.functions.peek(reference.key)
-        if record is None or not reference.is_latest:
-            raise not_found(reference)
-        return record.declared
 
 
 def usage(store: Store, account_id: AccountId, region: Region) -> tuple[int, int]:

@@ -1,14 +1,29 @@
-"""From the names in a call to the function they mean, and the refusals of a function's state."""
+"""From the names in a call to the function, version or alias they mean, and the refusals of a state.
 
-from squib.model.arn import FunctionReference, parse_function_reference
+What is looked up is read through a `Reader`: `store.memory` before anything is decided, the transaction
+within `decide`.
+"""
+
+from squib.model.alias import ALIASES, Alias, qualified_key
+from squib.model.arn import FunctionReference, is_version_number, parse_function_reference
 from squib.model.errors import (
     InvalidParameterValue,
     PreconditionFailed,
     ResourceConflict,
     ResourceNotFound,
 )
-from squib.model.function import FunctionRecord, LastUpdateStatus, State
+from squib.model.function import (
+    FUNCTIONS,
+    LATEST,
+    VERSIONS,
+    FunctionRecord,
+    FunctionVersion,
+    LastUpdateStatus,
+    State,
+    version_key,
+)
 from squib.model.operation import AuthorizedCall
+from squib.store.base import Reader
 
 
 def reference_of(call: AuthorizedCall) -> FunctionReference:
@@ -34,6 +49,44 @@ def unqualified(reference: FunctionReference) -> FunctionReference:
 def not_found(reference: FunctionReference) -> ResourceNotFound:
     """The function does not exist; named as the caller named it."""
     return ResourceNotFound(f"Function not found: {reference.arn}")
+
+
+def record_of(reader: Reader, reference: FunctionReference) -> FunctionRecord:
+    """The function itself, whatever the qualifier. Raises ResourceNotFound."""
+    record = reader.get(FUNCTIONS, reference.key)
+    if record is None:
+        raise not_found(reference)
+    return record
+
+
+def find_alias(reader: Reader, reference: FunctionReference) -> Alias | None:
+    """The alias that the qualifier names; None when there is none, or the qualifier is no alias's name."""
+    if reference.is_latest or reference.qualifier is None:
+        return None
+    return reader.get(ALIASES, qualified_key(reference.key, reference.qualifier))
+
+
+def find_version(reader: Reader, reference: FunctionReference) -> FunctionVersion | None:
+    """The version that a reference means, as declared: `$LATEST` without a qualifier, that of an alias for
+    its name. None when function, version or alias do not exist."""
+    number = reference.qualifier
+    if number is not None and not reference.is_latest and not is_version_number(number):
+        alias = find_alias(reader, reference)
+        if alias is None:
+            return None
+        number = alias.function_version
+    if number is None or number == LATEST:
+        record = reader.get(FUNCTIONS, reference.key)
+        return None if record is None else record.declared
+    return reader.get(VERSIONS, version_key(reference.key, number))
+
+
+def version_of(reader: Reader, reference: FunctionReference) -> FunctionVersion:
+    """`find_version`, or ResourceNotFound in the words of most operations."""
+    version = find_version(reader, reference)
+    if version is None:
+        raise not_found(reference)
+    return version
 
 
 def check_changeable(record: FunctionRecord, revision_id: str | None) -> None:

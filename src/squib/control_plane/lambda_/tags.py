@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from squib.clock import Entropy
-from squib.control_plane.lambda_.lookup import not_found
+from squib.control_plane.lambda_.lookup import record_of
 from squib.model.arn import FunctionReference, parse_function_arn, parse_function_reference
 from squib.model.errors import InvalidParameterValue, UnsupportedParameter
 from squib.model.function import FUNCTIONS
@@ -32,10 +32,7 @@ class TagService:
 
     async def list_tags(self, call: AuthorizedCall) -> OperationResult:
         reference = _tagged(call)
-        record = self._store.functions.peek(reference.key)
-        if record is None:
-            raise not_found(reference)
-        return OperationResult(output={"Tags": dict(record.declared.tags)})
+        return OperationResult(output={"Tags": dict(record_of(self._store.memory, reference).tags)})
 
     async def tag_resource(self, call: AuthorizedCall) -> OperationResult:
         reference = _tagged(call)
@@ -55,13 +52,12 @@ class TagService:
         revision_id = self._entropy.request_id()
 
         def decide(transaction: Transaction) -> None:
-            record = transaction.get(FUNCTIONS, reference.key)
-            if record is None:
-                raise not_found(reference)
-            tags = change(record.declared.tags)
+            record = record_of(transaction, reference)
+            tags = change(record.tags)
             check_tags(tags)
-            declared = msgspec.structs.replace(record.declared, tags=tags, revision_id=revision_id)
-            transaction.put(FUNCTIONS, record.key, msgspec.structs.replace(record, declared=declared))
+            declared = msgspec.structs.replace(record.declared, revision_id=revision_id)
+            changed = msgspec.structs.replace(record, declared=declared, tags=tags)
+            transaction.put(FUNCTIONS, record.key, changed)
 
         await self._store.write(decide)
         return OperationResult(output={}, status=204)

@@ -19,3 +19,9 @@ ON CONFLICT (kind, account_id, region, name) DO UPDATE SET document = excluded.d
 
 -- name: delete_item
 DELETE FROM item WHERE kind = :kind AND account_id = :account_id AND region = :region AND name = :name;
+
+-- name: delete_items_under
+DELETE FROM item
+WHERE kind = :kind AND account_id = :account_id AND region = :region
+  AND name >= :name AND name < :name || ';' AND (name = :name OR substr(name, length(:name) + 1, 1) = ':')
+RETURNING name;

@@ -1,0 +1,20 @@
+"""What ends with a function: the one list of kinds whose items belong to a function, a version or an alias.
+
+**To add a kind:** name its items `FUNCTION`, or `FUNCTION:QUALIFIER` for those of one version or alias
+(`alias.qualified_key`), and put the kind into `BELONGINGS`. DeleteFunction then deletes its items with the
+function, in the same transaction; deleting one version or alias deletes the items of that qualifier. No
+other code is needed.
+"""
+
+from typing import Any, Final
+
+from squib.model.alias import ALIASES
+from squib.model.concurrency import RESERVED_CONCURRENCY
+from squib.model.function import VERSIONS
+from squib.model.item import Kind
+
+BELONGINGS: Final[tuple[Kind[Any, Any], ...]] = (
+    VERSIONS,
+    ALIASES,
+    RESERVED_CONCURRENCY,
+)
