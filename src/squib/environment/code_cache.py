@@ -1,4 +1,5 @@
 """Unpacked code on this node: `code/<digest>/` holds what the archive of that digest holds, or is absent.
+Several layers of a function lie there once more, as one tree of links to the files of each.
 
 A directory gets its name by a rename once it is complete. Beside it lies `<digest>.boot`, which says in which
 boot of the machine it was unpacked: files are not synced one by one, so after a power cut (another boot) the
@@ -6,17 +7,19 @@ archive, which is synced, is unpacked anew. A killed process leaves only `.tmp-*
 """
 
 import asyncio
+import errno
 import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from squib.model.archive import UNREADABLE, ArchiveFile, InvalidArchive, open_archive, plan
 from squib.model.errors import PlatformError
+from squib.model.layer_tree import lay_over
 from squib.model.units import ArchiveDigest
 
 UNPACK_THREADS: Final = (
@@ -34,7 +37,8 @@ class CacheClosed(PlatformError):
 
 
 class CodeCache:
-    """Unpacks archives, off the event loop. Directories are readable by every account of the machine."""
+    """Unpacks archives and lays layers over each other, off the event loop. Directories are
+    readable by every account of the machine."""
 
     def __init__(self, root: Path, *, boot_id: str | None = None) -> None:
         """Makes `root`. `boot_id` None asks the kernel for it."""
@@ -58,14 +62,27 @@ class CodeCache:
         Raises InvalidArchive when it does not unpack (nothing is left behind), OSError when the disk refuses,
         CacheClosed.
         """
+        return await self._ensure(digest, lambda root: self._unpack(Path(archive_path), root))
+
+    async def ensure_layers(
+        self, digest: ArchiveDigest, layers: Sequence[tuple[ArchiveDigest, str | Path]]
+    ) -> Path:
+        """Lays layers (digest and archive of each) over each other under the name `digest`, unless that is
+        done already; a single layer is its own tree. Returns and raises as `ensure` does."""
+        archives = dict(layers)
+        for layer, archive_path in archives.items():
+            await self.ensure(layer, archive_path)
+        if len(layers) == 1:
+            return self.path(digest)
+        return await self._ensure(digest, lambda root: self._lay_over(layers, root))
+
+    async def _ensure(self, digest: ArchiveDigest, write: Callable[[bytes], None]) -> Path:
         if digest not in self._ready:
             if self._closed:
                 raise CacheClosed("squib is stopping")
             running = self._unpacking.get(digest)
             if running is None:
-                running = asyncio.get_running_loop().run_in_executor(
-                    self._threads, self._unpack, digest, Path(archive_path)
-                )
+                running = asyncio.get_running_loop().run_in_executor(self._threads, self._make, digest, write)
                 self._unpacking[digest] = running
                 running.add_done_callback(lambda done: self._unpacked(digest, done))
             await asyncio.shield(running)
@@ -100,7 +117,7 @@ class CodeCache:
         if not done.cancelled() and done.exception() is None:
             self._ready.add(digest)
 
-    def _unpack(self, digest: ArchiveDigest, archive_path: Path) -> None:
+    def _make(self, digest: ArchiveDigest, write: Callable[[bytes], None]) -> None:
         """In a thread. Whatever happens, either the complete directory or nothing has the digest's name."""
         final, marker = self.path(digest), self._root / f"{digest}{_MARKER}"
         if final.is_dir():
@@ -111,24 +128,34 @@ class CodeCache:
         temporary = self._root / name
         try:
             temporary.mkdir(mode=0o700)
-            with archive_path.open("rb") as stream, open_archive(stream) as archive:
-                self._write(archive, os.fsencode(temporary))
+            write(os.fsencode(temporary))
             temporary.chmod(0o755)
             marker.write_text(self._boot_id)
             temporary.rename(final)
         finally:
             self._discard(name)
 
-    def _write(self, archive: zipfile.ZipFile, root: bytes) -> None:
-        contents = plan(archive)
-        for directory in contents.directories:
-            path = os.path.join(root, directory)
-            os.mkdir(path)
-            os.chmod(path, 0o755)
-        for file in contents.files:
-            self._write_file(archive, file, os.path.join(root, file.path))
-        for link, target in contents.links.items():
-            os.symlink(target, os.path.join(root, link))
+    def _unpack(self, archive_path: Path, root: bytes) -> None:
+        with archive_path.open("rb") as stream, open_archive(stream) as archive:
+            contents = plan(archive)
+            _make_directories(contents.directories, root)
+            for file in contents.files:
+                self._write_file(archive, file, os.path.join(root, file.path))
+            _make_links(contents.links, root)
+
+    def _lay_over(self, layers: Sequence[tuple[ArchiveDigest, str | Path]], root: bytes) -> None:
+        plans = []
+        for _, archive_path in layers:
+            with Path(archive_path).open("rb") as stream, open_archive(stream) as archive:
+                plans.append(plan(archive))
+        tree = lay_over(plans)
+        _make_directories(tree.directories, root)
+        sources = [os.fsencode(self.path(digest)) for digest, _ in layers]
+        for path, position in tree.files.items():
+            if self._closed:
+                raise CacheClosed("squib is stopping")
+            _link(os.path.join(sources[position], path), os.path.join(root, path))
+        _make_links(tree.links, root)
 
     def _write_file(self, archive: zipfile.ZipFile, file: ArchiveFile, path: bytes) -> None:
         left = file.size_bytes
@@ -173,6 +200,28 @@ class CodeCache:
         else:
             path.unlink(missing_ok=True)
         self._temporary.discard(name)
+
+
+def _make_directories(directories: Sequence[bytes], root: bytes) -> None:
+    for directory in directories:
+        path = os.path.join(root, directory)
+        os.mkdir(path)
+        os.chmod(path, 0o755)
+
+
+def _make_links(links: Mapping[bytes, bytes], root: bytes) -> None:
+    for link, target in links.items():
+        os.symlink(target, os.path.join(root, link))
+
+
+def _link(source: bytes, target: bytes) -> None:
+    """The same file at `target`; a copy where the file system allows no (more) names of it."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV, errno.ENOTSUP):
+            raise
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _boot_id() -> str:

@@ -50,6 +50,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str
     code: ArchiveDigest
     """Names the unpacked directory in the code cache."""
+    opt: ArchiveDigest | None = None
+    """Names the directory there that shows at /opt: the function's layers. None: it has none."""
     handler: str
     variables: Mapping[str, str]
     memory_mib: int

@@ -432,6 +432,7 @@ class Environment:
             environment_id=self.environment_id,
             runtime=function.runtime,
             code=function.code.digest,
+            opt=function.opt_digest,
             handler=function.handler,
             variables=environment_variables(
                 function,

@@ -321,9 +321,9 @@ class Pool:
 
     def in_use(self) -> set[ArchiveDigest]:
         """The code of every environment there is, and of every invocation that waits."""
-        digests = {environment.function.code.digest for environment in self._environments.values()}
-        digests.update(group.function.code.digest for group in self._groups.values())
-        return digests
+        functions = [environment.function for environment in self._environments.values()]
+        functions += [group.function for group in self._groups.values()]
+        return {digest for function in functions for digest in function.digests()}
 
     def snapshot(self) -> list[EnvironmentView]:
         """Every environment there is, in the order they were started."""

@@ -23,6 +23,11 @@ _ETC_FILES = ("nsswitch.conf", "ld.so.cache", "localtime", "mime.types", "protoc
 _ETC_FOLDERS = ("alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted", "ca-certificates")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STAGE_PYTHON = "/stage/python"
+_FUNCTION_LIBRARIES = ("/var/task", "/var/task/lib", "/opt/lib")
+"""Where Lambda's LD_LIBRARY_PATH has the libraries of functions and layers. A Python function goes on in a
+fork of the fork server, whose loader read the variable at its own start and dropped what did not exist then.
+The folders are therefore in every root, empty; what a function has lies over them later. Init, which still
+has privileges at that time, loads no library any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,8 @@ def root_spec(runtime: Runtime) -> RootSpec:
         fork_server, more_binds, own_libraries = _own_interpreter()
         binds += more_binds
         libraries += own_libraries
+    if runtime.kind is RuntimeKind.PYTHON:
+        libraries += _FUNCTION_LIBRARIES
     if libraries:
         variables["LD_LIBRARY_PATH"] = ":".join(libraries)
     return RootSpec(
@@ -108,8 +115,8 @@ def build(spec: RootSpec, *, root: Path, slots: Path, code: Path, uids: Iterable
         "dev",
         "tmp",
         "etc",
-        "opt",
-        "var/task",
+        "opt/lib",
+        "var/task/lib",
         "var/lang/bin",
         "stage/slots",
         "stage/code",

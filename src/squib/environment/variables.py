@@ -28,7 +28,11 @@ def environment_variables(
     if function.runtime.startswith("python"):
         variables["PYTHONPATH"] = "/var/runtime"
     elif function.runtime.startswith("nodejs"):
-        variables["NODE_PATH"] = "/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task"
+        major = function.runtime.removeprefix("nodejs").removesuffix(".x")
+        variables["NODE_PATH"] = (
+            f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:"
+            "/var/runtime/node_modules:/var/runtime:/var/task"
+        )
     variables["AWS_ENDPOINT_URL"] = endpoint_url
     variables.update(function.environment_variables or {})
     variables |= {

@@ -5,9 +5,10 @@ takes one command, `Blank`: the number of a slot. For each it forks a sandbox:
 
     fork server (root) -> init (pid 1 of the sandbox) -> the runtime (unprivileged, and all it starts)
 
-A blank sandbox has its namespaces, cgroups and /tmp, and waits for `Assign`: limits and the code's digest.
-The slow steps, entering cgroups first of all, are thus done before anybody waits for them. Both commands are
-of fixed size with few, checked numbers; nothing that a client or a function wrote is read with privileges.
+A blank sandbox has its namespaces, cgroups and /tmp, and waits for `Assign`: limits, and the digests of code
+and layers. The slow steps, entering cgroups first of all, are thus done before anybody waits for them. Both
+commands are of fixed size with few, checked numbers; nothing that a client or a function wrote is read with
+privileges.
 
 Init sets the sandbox up, keeps its namespaces alive while runtimes come and go (so /tmp outlives a crash),
 reaps, and ends when squib's end of its control socket closes, which takes every process of the sandbox with
@@ -37,6 +38,8 @@ from squib.environment.cgroups import Cgroups
 
 STAGE = "/stage"  # what sandboxes are made from; gone inside them
 TASK_ROOT = "/var/task"
+LAYERS_ROOT = "/opt"
+RUNTIME_DIR = "/var/runtime"
 RUNTIME_API = "127.0.0.1:9001"
 TMP_FLAGS = confine.MS_NOSUID | confine.MS_NODEV
 OUT_OF_MEMORY_SCORE = "900"  # the kernel takes the runtime, not init, when the sandbox is out of memory
@@ -60,8 +63,9 @@ READY = b"ready"
 MAX_MEMORY_BYTES = 64 << 30
 BLANK_LAYOUT = struct.Struct("=4sI")
 BLANK_MAGIC = b"BLK1"
-ASSIGN_LAYOUT = struct.Struct("=4sQIIIQ32s")
-ASSIGN_MAGIC = b"ASN1"
+ASSIGN_LAYOUT = struct.Struct("=4sQIIIQ32s32s")
+ASSIGN_MAGIC = b"ASN2"
+NO_LAYERS = bytes(32)
 # Control socket, squib -> init.
 RESTART, KILL, FREEZE, THAW = b"R", b"K", b"F", b"T"
 # Control socket, init -> squib: the letter, then a number.
@@ -79,6 +83,8 @@ class Assign(NamedTuple):
     cpu_quota_us: int
     tmp_bytes: int
     code: bytes
+    opt: bytes
+    """NO_LAYERS: nothing shows at /opt."""
 
     def encode(self) -> bytes:
         """As sent over the socket."""
@@ -206,7 +212,7 @@ def limit_ipc() -> None:
 
 
 def furnish(slot: int, assign: Assign, cgroups: Cgroups | None) -> None:
-    """Sets the limits and shows the code; everything else of the stage goes."""
+    """Sets the limits and shows code and layers; everything else of the stage goes."""
     if cgroups is not None:
         cgroups.limit(
             slot,
@@ -218,10 +224,17 @@ def furnish(slot: int, assign: Assign, cgroups: Cgroups | None) -> None:
     if not os.path.exists(f"{STAGE}/slots/{slot}"):
         size = f"size={assign.tmp_bytes},mode=1777,nr_inodes=100k"
         confine.mount("tmpfs", "/tmp", "tmpfs", TMP_FLAGS, size)
-    code = os.open(f"{STAGE}/code/{assign.code.hex()}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
-    confine.bind_read_only(f"/proc/self/fd/{code}", TASK_ROOT)
-    os.close(code)
+    show(assign.code, TASK_ROOT)
+    if assign.opt != NO_LAYERS:
+        show(assign.opt, LAYERS_ROOT)
     confine.umount(STAGE, confine.MNT_DETACH)
+
+
+def show(digest: bytes, target: str) -> None:
+    """Shows an unpacked tree of the code cache, read-only."""
+    tree = os.open(f"{STAGE}/code/{digest.hex()}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    confine.bind_read_only(f"/proc/self/fd/{tree}", target)
+    os.close(tree)
 
 
 class Init:
@@ -371,8 +384,8 @@ def read_all(fd: int) -> bytes:
 
 
 def become_runtime(init: Init) -> None:
-    """Runs what the environment says: {"variables": {...}, "program": [path, arguments...] or null,
-    "handler": ...}. `program` null means the preloaded Python client."""
+    """Runs what the environment says: {"variables": {...}, "programs": [[path, arguments...], ...] or null,
+    "handler": ...}. Of the programs, the first that there is; null means the preloaded Python client."""
     work: dict[str, Any] = json.loads(read_all(init.environment))
     os.close(init.environment)
     variables: dict[str, str] = work["variables"]
@@ -380,24 +393,31 @@ def become_runtime(init: Init) -> None:
     variables["_LAMBDA_TELEMETRY_LOG_FD"] = str(init.telemetry)
     os.set_inheritable(init.telemetry, True)
     os.chdir(TASK_ROOT)
-    program: list[str] | None = work["program"]
-    if program is not None or not init.options.preload:
-        if not program:
+    programs: list[list[str]] | None = work["programs"]
+    if programs is not None or not init.options.preload:
+        if not programs:
             raise ValueError("nothing to run")
-        execute(program, variables, init.refusal_write)
+        execute(programs, variables, init.refusal_write)
     os.close(init.refusal_write)
     os.environ.clear()
     os.environ.update(variables)
     time.tzset()
+    sys.path[:] = with_own_paths(sys.path, variables.get("PYTHONPATH", ""))
     run_client(work["handler"])
 
 
-def execute(program: list[str], variables: dict[str, str], refusal: int) -> NoReturn:
-    """Replaces the process; tells init the errno when that can't be."""
-    try:
-        os.execve(program[0], program, variables)
-    except OSError as error:
-        os.write(refusal, bytes([(error.errno or 1) & 0xFF]))
+def execute(programs: list[list[str]], variables: dict[str, str], refusal: int) -> NoReturn:
+    """Replaces the process by the first program that there is; tells init the errno when that can't be."""
+    reason = 1
+    for program in programs:
+        try:
+            os.execve(program[0], program, variables)
+        except FileNotFoundError as error:
+            reason = error.errno or 1
+        except OSError as error:
+            reason = error.errno or 1
+            break
+    os.write(refusal, bytes([reason & 0xFF]))
     os._exit(127)
 
 
@@ -407,7 +427,14 @@ def execute(program: list[str], variables: dict[str, str], refusal: int) -> NoRe
 def python_paths(version: tuple[int, int], standard: list[str]) -> list[str]:
     """sys.path as on Lambda: the function, layers, the runtime's own packages, the standard library."""
     layers = [f"/opt/python/lib/python{version[0]}.{version[1]}/site-packages", "/opt/python"]
-    return [TASK_ROOT, *layers, "/var/runtime", *standard]
+    return [TASK_ROOT, *layers, RUNTIME_DIR, *standard]
+
+
+def with_own_paths(paths: list[str], own: str) -> list[str]:
+    """sys.path with what a function's own PYTHONPATH adds: before the runtime's packages, as Python does."""
+    more = [path for path in own.split(":") if path and path not in paths]
+    at = paths.index(RUNTIME_DIR)
+    return [*paths[:at], *more, *paths[at:]]
 
 
 def preload_client() -> None:
@@ -415,7 +442,7 @@ def preload_client() -> None:
     # The native client reads its address once, when imported: the same in every sandbox.
     os.environ["AWS_LAMBDA_RUNTIME_API"] = RUNTIME_API
     standard = [path for path in sys.path if path and not path.startswith(STAGE)]
-    sys.path[:] = ["/var/runtime", *standard]
+    sys.path[:] = [RUNTIME_DIR, *standard]
     import site
 
     site.setquit()

@@ -25,6 +25,7 @@ from squib.environment.zygote import (
     ENDED,
     FREEZE,
     KILL,
+    NO_LAYERS,
     NOT_STARTED,
     READY,
     REPORT,
@@ -116,13 +117,14 @@ class Zygote:
             self._commands.close()
 
 
-def program_of(runtime: Runtime, memory_mib: int) -> list[str] | None:
-    """What the runtime's process executes; None when it goes on in the fork server's own interpreter."""
+def programs_of(runtime: Runtime, memory_mib: int) -> list[list[str]] | None:
+    """What the runtime's process executes, the first that there is; None when it goes on in the fork server's
+    own interpreter."""
     if runtime.kind is RuntimeKind.PYTHON:
         return None
     if runtime.kind is RuntimeKind.NODEJS:
-        return [runtime.interpreter_inside, *node_options(memory_mib), f"{INSIDE_CLIENT}/bootstrap.js"]
-    return ["/var/task/bootstrap"]
+        return [[runtime.interpreter_inside, *node_options(memory_mib), f"{INSIDE_CLIENT}/bootstrap.js"]]
+    return [["/var/task/bootstrap"], ["/opt/bootstrap"]]
 
 
 class ZygoteSandbox:
@@ -180,7 +182,7 @@ class ZygoteSandbox:
         document = json.dumps(
             {
                 "variables": dict(spec.variables),
-                "program": program_of(runtime, spec.memory_mib),
+                "programs": programs_of(runtime, spec.memory_mib),
                 "handler": spec.handler,
             }
         ).encode()
@@ -215,6 +217,7 @@ class ZygoteSandbox:
             cpu_quota_us=max(1000, round(share * 100_000)) if self._driver.cpu_quota else 0,
             tmp_bytes=tmp_bytes,
             code=bytes.fromhex(spec.code),
+            opt=NO_LAYERS if spec.opt is None else bytes.fromhex(spec.opt),
         )
 
     def _close_init_ends(self) -> None:

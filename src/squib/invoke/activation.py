@@ -28,6 +28,7 @@ from squib.model.function import (
     State,
 )
 from squib.model.item import ItemKey
+from squib.model.layer import LAYER_VERSIONS
 from squib.model.units import ArchiveDigest, MonotonicMs
 from squib.store.base import Feed, Store, Transaction
 
@@ -78,6 +79,7 @@ class Activation:
         """`in_use` names the code of live environments. `architecture` None: that of this machine."""
         self._store = store
         self._functions, self._versions = store.functions, store.collection(VERSIONS)
+        self._layer_versions = store.collection(LAYER_VERSIONS)
         self._cache = cache
         self._driver = driver
         self._clock = clock
@@ -97,20 +99,19 @@ class Activation:
         Instant unless the machine was restarted or the cache removed. A failure is logged; the function then
         fails when it is invoked.
         """
-        digests = {record.active.code.digest for record in self._functions.all() if record.active}
-        digests.update(
-            version.code.digest for version in self._versions.all() if version.state is State.ACTIVE
-        )
 
-        async def ensure(digest: ArchiveDigest) -> None:
+        async def ensure(version: FunctionVersion) -> None:
             try:
-                await self._cache.ensure(digest, self._store.blobs.path(digest))
+                await self._unpack(version)
             except (InvalidArchive, OSError):
-                log.exception("code_recovery_failed digest=%s", digest)
+                log.exception("code_recovery_failed function_arn=%s", version.arn)
 
+        active = [record.active for record in self._functions.all() if record.active is not None]
+        active += [version for version in self._versions.all() if version.state is State.ACTIVE]
+        once = {(version.code.digest, version.opt_digest): version for version in active}
         async with asyncio.TaskGroup() as tasks:
-            for digest in digests:
-                tasks.create_task(ensure(digest))
+            for version in once.values():
+                tasks.create_task(ensure(version))
 
     async def run(self) -> None:
         """Activates and sweeps until cancelled."""
@@ -133,7 +134,8 @@ class Activation:
 
         await self._cache.sweep(keep)
         self._unused_since = unused_since
-        await self._store.blobs.sweep(self._referenced())
+        layers = {version.content.digest for version in self._layer_versions.all()}
+        await self._store.blobs.sweep(self._referenced() | layers)
 
     async def _follow(self, feed: Feed[FunctionKey] | Feed[ItemKey], tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -215,9 +217,8 @@ class Activation:
                 f"The function needs the architecture {version.architecture}; "
                 f"this machine is {self._architecture}.",
             )
-        digest = version.code.digest
         try:
-            await self._cache.ensure(digest, self._store.blobs.path(digest))
+            await self._unpack(version)
             await self._driver.prepare(version.runtime)
         except InvalidArchive as error:
             raise _Failure(ReasonCode.INVALID_ZIP, error.message) from error
@@ -232,9 +233,19 @@ class Activation:
                 ReasonCode.INTERNAL_ERROR, f"The function could not be prepared: {reason}."
             ) from error
 
+    async def _unpack(self, version: FunctionVersion) -> None:
+        """Code and layers. Raises InvalidArchive, OSError, CacheClosed."""
+        path = self._store.blobs.path
+        await self._cache.ensure(version.code.digest, path(version.code.digest))
+        if version.layers:
+            digests = [layer.content.digest for layer in version.layers]
+            opt = version.opt_digest
+            assert opt is not None
+            await self._cache.ensure_layers(opt, [(digest, path(digest)) for digest in digests])
+
     def _referenced(self) -> set[ArchiveDigest]:
         referenced = {digest for record in self._functions.all() for digest in _digests(record)}
-        referenced.update(version.code.digest for version in self._versions.all())
+        referenced.update(digest for version in self._versions.all() for digest in version.digests())
         return referenced
 
 
@@ -281,6 +292,6 @@ def _words(failure: _Failure | None) -> tuple[ReasonCode, str] | None:
 
 
 def _digests(record: FunctionRecord) -> Iterator[ArchiveDigest]:
-    yield record.declared.code.digest
+    yield from record.declared.digests()
     if record.active is not None:
-        yield record.active.code.digest
+        yield from record.active.digests()

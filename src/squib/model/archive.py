@@ -143,8 +143,7 @@ class _Plan:
                 self.directories.setdefault(parent)
         if any(path in self.files or path in self.links for path in self.directories):
             raise InvalidArchive()  # something would be unpacked into a file or through a link
-        for path in self.links:
-            _check_inside(path, self.links)
+        check_links(self.links)
         return ArchivePlan(
             directories=sorted(self.directories), files=tuple(self.files.values()), links=self.links
         )
@@ -153,6 +152,12 @@ class _Plan:
         self.unzipped_bytes += size_bytes
         if self.unzipped_bytes >= MAX_UNZIPPED_BYTES:
             raise InvalidArchive(f"Unzipped size must be smaller than {MAX_UNZIPPED_BYTES} bytes")
+
+
+def check_links(links: Mapping[bytes, bytes]) -> None:
+    """Raises InvalidArchive for a symbolic link (path -> target) that leads outside, maybe over others."""
+    for path in links:
+        _check_inside(path, links)
 
 
 def _check_entry_count(content: bytes) -> None:

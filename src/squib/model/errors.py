@@ -241,6 +241,16 @@ class CodeStorageExceeded(ApiError):
     code, status = "CodeStorageExceededException", 400
 
 
+class PolicyLengthExceeded(ApiError):
+    """400: a resource's policy would be too long."""
+
+    code, status = "PolicyLengthExceededException", 400
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        message = f"The final policy size ({size_bytes}) is bigger than the limit ({limit_bytes})."
+        super().__init__(message, fields={"Type": "User"})
+
+
 class TooManyRequests(ApiError):
     """429 with a `Reason` of the model's ThrottleReason."""
 

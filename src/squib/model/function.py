@@ -5,7 +5,8 @@ Everything here is stored as one JSON document per item (model/item.py), so a ne
 compatible change.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -63,12 +64,21 @@ class CodeRef(msgspec.Struct, frozen=True, kw_only=True):
     digest: ArchiveDigest
     size_bytes: int
     """Of the zip."""
+    unzipped_bytes: int = 0
+    """Of the files in it."""
 
     def sha256_base64(self) -> str:
         """`CodeSha256` as the API shows it."""
         import base64
 
         return base64.b64encode(bytes.fromhex(self.digest)).decode()
+
+
+class LayerRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer version that a function uses, whether it can still be found or not."""
+
+    arn: str
+    content: CodeRef
 
 
 class LoggingConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +107,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     handler: str
     role_arn: str
     code: CodeRef
+    layers: tuple[LayerRef, ...] = ()
+    """In the order in which they are laid over each other."""
     description: str = ""
     timeout_s: int = 3
     memory_mib: int = 128
@@ -119,6 +131,25 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     def arn(self) -> str:
         """Unqualified for `$LATEST`, with the number for a published version."""
         return self.key.arn(None if self.version == LATEST else self.version)
+
+    @property
+    def opt_digest(self) -> ArchiveDigest | None:
+        """Names the unpacked tree that shows at /opt: of the only layer, or of several laid over each other
+        in this order. None without layers."""
+        if len(self.layers) < 2:
+            return self.layers[0].content.digest if self.layers else None
+        digests = " ".join(layer.content.digest for layer in self.layers)
+        return ArchiveDigest(hashlib.sha256(f"layers {digests}".encode()).hexdigest())
+
+    def digests(self) -> Iterator[ArchiveDigest]:
+        """Everything that it needs: archives, and the trees made of them."""
+        yield self.code.digest
+        for layer in self.layers:
+            yield layer.content.digest
+        if self.layers:
+            opt = self.opt_digest
+            assert opt is not None
+            yield opt
 
 
 _NOT_CONTENT: Final = frozenset(

@@ -9,17 +9,29 @@ from typing import Final
 from squib.model.errors import InvalidParameterValue
 from squib.model.units import Region
 
-_NAMED_IN_ERRORS: Final = (
+NAMED_IN_ERRORS: Final = (
     "nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25, "
     "python3.10, python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, "
     "dotnet10, dotnet8, java11, dotnet6, nodejs18.x, provided.al2, java8.al2"
 )  # recorded from AWS, 2025-2026, in this order
+"""The runtimes that error texts list for functions and for what layers are published for."""
+
+NAMED_IN_LAYER_FILTERS: Final = (
+    "ruby3.5, ruby2.6, dotnetcore1.0, python3.7, nodejs8.10, nasa, ruby2.7, python2.7-greengrass, "
+    "dotnetcore2.0, python3.8, java21, dotnet6, dotnetcore2.1, python3.9, java11, nodejs6.10, provided, "
+    "dotnetcore3.1, dotnet8, java25, java17, nodejs, nodejs4.3, java8.al2, go1.x, dotnet10, nodejs20.x, "
+    "go1.9, byol, nodejs10.x, provided.al2023, nodejs22.x, python3.10, java8, nodejs12.x, python3.11, "
+    "nodejs24.x, nodejs8.x, python3.12, nodejs14.x, nodejs8.9, nodejs26.x, python3.13, python3.14, "
+    "nodejs16.x, python3.15, provided.al2, nodejs4.3-edge, nodejs18.x, ruby3.2, python3.4, ruby3.3, ruby3.4, "
+    "ruby2.5, python3.6, python2.7"
+)  # recorded from AWS, 2026-01, in this order
+"""The runtimes that error texts list where layers are listed by runtime."""
 
 _NEWER: Final = frozenset(
     ("nodejs26.x", "python3.15", "ruby4.0", "java8.al2023", "java11.al2023", "java17.al2023")
 )  # botocore's Lambda model, enum Runtime; added after the list above was recorded
 
-SUPPORTED: Final = frozenset(_NAMED_IN_ERRORS.split(", ")) | _NEWER
+SUPPORTED: Final = frozenset(NAMED_IN_ERRORS.split(", ")) | _NEWER
 """Runtimes that a function may be created with."""
 
 DEPRECATED: Final = frozenset(
@@ -30,6 +42,11 @@ DEPRECATED: Final = frozenset(
     )
 )
 """Names of the model that AWS no longer takes (recorded for eight of them)."""
+
+
+def is_known(name: str) -> bool:
+    """Whether a layer may name the runtime, old ones included."""
+    return name in SUPPORTED or name in DEPRECATED
 
 
 def check_runtime(name: str) -> None:
@@ -43,7 +60,7 @@ def check_runtime(name: str) -> None:
         )
     raise InvalidParameterValue(
         f"Value {name} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
-        f"[{_NAMED_IN_ERRORS}] or be a valid ARN"
+        f"[{NAMED_IN_ERRORS}] or be a valid ARN"
     )
 
 

@@ -37,7 +37,6 @@ async def refused(call: Awaitable[object]) -> ApiError:
 
 
 UNBUILT: list[tuple[str, Any]] = [
-    ("Layers", [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"]),
     ("VpcConfig", {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
     ("FileSystemConfigs", [{"Arn": "arn:aws:elasticfilesystem:x", "LocalMountPath": "/mnt/x"}]),
     ("DeadLetterConfig", {"TargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"}),

@@ -304,3 +304,47 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path) -> None:
     with child(tmp_path / "code", path, digest, "full") as process:
         printed, _ = process.communicate()
     assert printed == "File too large []\n"
+
+
+def test_layers_lie_over_each_other_as_one_tree_that_shares_their_files(tmp_path: Path) -> None:
+    lower = stored(
+        tmp_path, archive(text("bin/run", b"lower", 0o755), text("same", b"lower"), link("l", "bin"))
+    )
+    upper = stored(tmp_path, archive(text("same", b"upper"), text("bin/more")))
+    merged = ArchiveDigest("a" * 64)
+
+    async def use(cache: CodeCache) -> None:
+        folder = await cache.ensure_layers(merged, [lower, upper])
+        assert folder == tmp_path / "code" / merged
+        assert (folder / "same").read_bytes() == b"upper"
+        assert (folder / "l/run").samefile(cache.path(lower[0]) / "bin/run")
+        assert {path.name for path in (folder / "bin").iterdir()} == {"run", "more"}
+        assert mode(folder / "bin/run") == mode(folder / "bin") == 0o755
+        assert await cache.ensure_layers(merged, [lower, upper]) == folder
+        assert await cache.sweep(lambda digest: digest == merged) == 2
+        assert (folder / "bin/run").read_bytes() == b"lower"
+
+    with_cache(tmp_path / "code", use)
+
+
+def test_a_single_layer_is_not_laid_out_twice(tmp_path: Path) -> None:
+    digest, path = stored(tmp_path, archive(text("a")))
+
+    async def use(cache: CodeCache) -> None:
+        assert await cache.ensure_layers(digest, [(digest, path)]) == cache.path(digest)
+        assert {entry.name for entry in (tmp_path / "code").iterdir()} == {digest, f"{digest}.boot"}
+
+    with_cache(tmp_path / "code", use)
+
+
+def test_layers_whose_links_lead_outside_together_leave_nothing(tmp_path: Path) -> None:
+    one = stored(tmp_path, archive(text("deep/in/y"), link("a", "deep/in/../..")))
+    other = stored(tmp_path, archive(text("deep/y"), link("deep/in", ".")))
+    merged = ArchiveDigest("b" * 64)
+
+    async def use(cache: CodeCache) -> None:
+        with pytest.raises(InvalidArchive):
+            await cache.ensure_layers(merged, [one, other])
+        assert not cache.path(merged).exists()
+
+    with_cache(tmp_path / "code", use)

@@ -40,7 +40,7 @@ def test_draining_ends_although_the_function_goes_on_writing(tmp_path: Path) -> 
             on_end=lambda end: None,
         )
         nothing: Any = None
-        sandbox = PlainSandbox(nothing, SPEC, wiring, nothing, tmp_path, tmp_path)
+        sandbox = PlainSandbox(nothing, SPEC, wiring, nothing, tmp_path, None, tmp_path)
         sandbox._output, output = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(sandbox._output, False)
         os.write(output, b"x" * READ_BYTES)

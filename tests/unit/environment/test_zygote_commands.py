@@ -4,10 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.environment.zygote import ASSIGN_LAYOUT, Assign, python_paths
+from squib.environment.zygote import ASSIGN_LAYOUT, Assign, python_paths, with_own_paths
 
 ASSIGN = Assign(
-    memory_bytes=128 << 20, processes=1024, cpu_shares=74, cpu_quota_us=0, tmp_bytes=512 << 20, code=bytes(32)
+    memory_bytes=128 << 20,
+    processes=1024,
+    cpu_shares=74,
+    cpu_quota_us=0,
+    tmp_bytes=512 << 20,
+    code=bytes(32),
+    opt=bytes(range(32)),
 )
 
 
@@ -32,6 +38,18 @@ def test_function_comes_before_layers_before_the_runtime_before_the_standard_lib
         "/var/task",
         "/opt/python/lib/python3.12/site-packages",
         "/opt/python",
+        "/var/runtime",
+        "/var/lang/lib/python3.12",
+    ]
+
+
+def test_a_functions_own_python_path_comes_before_the_runtime_but_not_twice() -> None:
+    paths = python_paths((3, 12), ["/var/lang/lib/python3.12"])
+    assert with_own_paths(paths, "/var/runtime:/opt/own::/opt/python") == [
+        "/var/task",
+        "/opt/python/lib/python3.12/site-packages",
+        "/opt/python",
+        "/opt/own",
         "/var/runtime",
         "/var/lang/lib/python3.12",
     ]

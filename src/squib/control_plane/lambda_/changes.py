@@ -5,20 +5,21 @@ What is declared here becomes active elsewhere; the answer says Pending or InPro
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_ import parameters
-from squib.control_plane.lambda_.functions import usage
+from squib.control_plane.lambda_.attached_layers import attached, check_size
+from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
 from squib.control_plane.lambda_.shapes import configuration
 from squib.control_plane.lambda_.tags import check_tags
-from squib.model.archive import check_archive
+from squib.model.archive import ArchivePlan, check_archive
 from squib.model.arn import FunctionReference
-from squib.model.errors import CodeStorageExceeded, InvalidParameterValue, ResourceConflict
+from squib.model.errors import InvalidParameterValue, ResourceConflict
 from squib.model.function import (
     FUNCTIONS,
     CodeRef,
@@ -29,6 +30,7 @@ from squib.model.function import (
     ReasonCode,
     State,
 )
+from squib.model.layer import LAYER_VERSIONS
 from squib.model.limits import CODE_STORAGE_BYTES, MAX_FUNCTION_NAME_LENGTH
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.units import ArchiveDigest
@@ -36,11 +38,11 @@ from squib.store.base import Store, Transaction
 
 _BEING_CREATED: Final = "The function is being created."  # recorded, for new functions and for updates
 
-_CREATE: Final = parameters.CONFIGURATION | {"FunctionName", "Code", "Tags", "Architectures"}
+_CREATE: Final = parameters.CONFIGURATION | {"FunctionName", "Code", "Tags", "Architectures", "Layers"}
 _UPDATE_CODE: Final = frozenset(
     ("FunctionName", "ZipFile", "ImageUri", "Architectures", "RevisionId", "DryRun")
 ) | {"S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode"}
-_UPDATE_CONFIGURATION: Final = parameters.CONFIGURATION | {"FunctionName", "RevisionId"}
+_UPDATE_CONFIGURATION: Final = parameters.CONFIGURATION | {"FunctionName", "RevisionId", "Layers"}
 _CODE_SOURCES: Final = ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode")
 
 
@@ -51,6 +53,7 @@ class ChangeService:
         self, store: Store, clock: Clock, entropy: Entropy, *, code_storage_bytes: int = CODE_STORAGE_BYTES
     ) -> None:
         self._store = store
+        self._layer_versions = store.collection(LAYER_VERSIONS)
         self._clock = clock
         self._entropy = entropy
         self._code_storage_bytes = code_storage_bytes
@@ -81,11 +84,13 @@ class ChangeService:
         }
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
         check_tags(tags)
+        arns: Sequence[str] = given.get("Layers") or ()
+        attached(arns, key, call.principal, self._layer_versions.peek)
         content = parameters.zip_content(call.operation, given["Code"])
-        await asyncio.to_thread(check_archive, content)
+        plan = await asyncio.to_thread(check_archive, content)
         self._check_absent(reference)
-        self._check_storage(call, len(content))
-        code = await self._store_archive(content)
+        check_storage(self._store, call, len(content), self._code_storage_bytes)
+        code = await self._store_archive(content, plan)
         now_ms = self._clock.now_ms()
         version = FunctionVersion(
             key=key,
@@ -100,13 +105,16 @@ class ChangeService:
             **fields,
         )
 
-        def decide(transaction: Transaction) -> None:
+        def decide(transaction: Transaction) -> FunctionVersion:
             if transaction.get(FUNCTIONS, key) is not None:
                 raise _exists(reference)
-            transaction.put(FUNCTIONS, key, FunctionRecord(declared=version, tags=tags))
+            layers = attached(arns, key, call.principal, lambda layer: transaction.get(LAYER_VERSIONS, layer))
+            check_size(code, layers)
+            declared = msgspec.structs.replace(version, layers=layers)
+            transaction.put(FUNCTIONS, key, FunctionRecord(declared=declared, tags=tags))
+            return declared
 
-        await self._store.write(decide)
-        return OperationResult(output=configuration(version), status=201)
+        return OperationResult(output=configuration(await self._store.write(decide)), status=201)
 
     async def update_function_code(self, call: AuthorizedCall) -> OperationResult:
         given = call.input
@@ -119,18 +127,25 @@ class ChangeService:
             )
         sources = {name: given[name] for name in _CODE_SOURCES if given.get(name) is not None}
         content = parameters.zip_content(call.operation, sources)
-        await asyncio.to_thread(check_archive, content)
+        plan = await asyncio.to_thread(check_archive, content)
         revision_id: str | None = given.get("RevisionId")
         record = self._record(reference)
         check_changeable(record, revision_id)
-        self._check_storage(call, len(content) - record.declared.code.size_bytes)
+        more_bytes = len(content) - record.declared.code.size_bytes
+        check_storage(self._store, call, more_bytes, self._code_storage_bytes)
         architecture = parameters.architecture(given)
         if given.get("DryRun"):
-            code = await asyncio.to_thread(_code_ref, content)
+            code = await asyncio.to_thread(_code_ref, content, plan)
+            check_size(code, record.declared.layers)
             tried = msgspec.structs.replace(record.declared, code=code, **architecture)
             return OperationResult(output=configuration(tried))
-        code = await self._store_archive(content)
-        return await self._update(reference, revision_id, lambda _: {"code": code, **architecture})
+        code = await self._store_archive(content, plan)
+
+        def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
+            check_size(code, declared.layers)
+            return {"code": code, **architecture}
+
+        return await self._update(reference, revision_id, change)
 
     async def update_function_configuration(self, call: AuthorizedCall) -> OperationResult:
         given = call.input
@@ -139,9 +154,17 @@ class ChangeService:
         fields = parameters.fields(given, account_id=call.account_id)
         self._record(reference)
         logging: Mapping[str, Any] = given.get("LoggingConfig") or {}
+        arns: Sequence[str] | None = given.get("Layers")
 
-        def change(declared: FunctionVersion) -> Mapping[str, Any]:
-            return {**fields, "logging": parameters.logging_config(logging, declared.logging)}
+        def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
+            layers = declared.layers
+            if arns is not None:
+                layers = attached(
+                    arns, reference.key, call.principal, lambda key: transaction.get(LAYER_VERSIONS, key)
+                )
+                check_size(declared.code, layers)
+            logging_config = parameters.logging_config(logging, declared.logging)
+            return {**fields, "logging": logging_config, "layers": layers}
 
         return await self._update(reference, given.get("RevisionId"), change)
 
@@ -149,7 +172,7 @@ class ChangeService:
         self,
         reference: FunctionReference,
         revision_id: str | None,
-        change: Callable[[FunctionVersion], Mapping[str, Any]],
+        change: Callable[[FunctionVersion, Transaction], Mapping[str, Any]],
     ) -> OperationResult:
         now_ms = self._clock.now_ms()
         new_revision_id, content_id = self._entropy.request_id(), self._entropy.request_id()
@@ -169,15 +192,16 @@ class ChangeService:
                 last_update_status=LastUpdateStatus.IN_PROGRESS,
                 last_update_status_reason=_BEING_CREATED,
                 last_update_status_reason_code=ReasonCode.CREATING,
-                **change(record.declared),
+                **change(record.declared, transaction),
             )
             transaction.put(FUNCTIONS, record.key, msgspec.structs.replace(record, declared=declared))
             return declared
 
         return OperationResult(output=configuration(await self._store.write(decide)))
 
-    async def _store_archive(self, content: bytes) -> CodeRef:
-        return CodeRef(digest=await self._store.blobs.put(content), size_bytes=len(content))
+    async def _store_archive(self, content: bytes, plan: ArchivePlan) -> CodeRef:
+        digest = await self._store.blobs.put(content)
+        return CodeRef(digest=digest, size_bytes=len(content), unzipped_bytes=plan.unzipped_bytes)
 
     def _record(self, reference: FunctionReference) -> FunctionRecord:
         return record_of(self._store.memory, reference)
@@ -185,11 +209,6 @@ class ChangeService:
     def _check_absent(self, reference: FunctionReference) -> None:
         if self._store.functions.peek(reference.key) is not None:
             raise _exists(reference)
-
-    def _check_storage(self, call: AuthorizedCall, more_bytes: int) -> None:
-        _, used_bytes = usage(self._store, call.account_id, call.region)
-        if used_bytes + more_bytes > self._code_storage_bytes:
-            raise CodeStorageExceeded("Code storage limit exceeded.", fields={"Type": "User"})
 
 
 def _exists(reference: FunctionReference) -> ResourceConflict:
@@ -205,5 +224,6 @@ def _check_name(name: str) -> None:
         )
 
 
-def _code_ref(content: bytes) -> CodeRef:
-    return CodeRef(digest=ArchiveDigest(hashlib.sha256(content).hexdigest()), size_bytes=len(content))
+def _code_ref(content: bytes, plan: ArchivePlan) -> CodeRef:
+    digest = ArchiveDigest(hashlib.sha256(content).hexdigest())
+    return CodeRef(digest=digest, size_bytes=len(content), unzipped_bytes=plan.unzipped_bytes)

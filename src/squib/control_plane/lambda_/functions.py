@@ -11,8 +11,9 @@ from squib.control_plane.lambda_.lookup import record_of, reference_of, version_
 from squib.control_plane.lambda_.shapes import configuration, summary
 from squib.control_plane.pagination import BadMarker, marker, position
 from squib.model.arn import FunctionReference, is_alias_name
-from squib.model.errors import InvalidParameterValue
+from squib.model.errors import CodeStorageExceeded, InvalidParameterValue
 from squib.model.function import LATEST
+from squib.model.layer import LAYER_VERSIONS
 from squib.model.limits import (
     ACCOUNT_CONCURRENCY,
     CODE_STORAGE_BYTES,
@@ -113,13 +114,21 @@ class FunctionService:
 
 
 def usage(store: Store, account_id: AccountId, region: Region) -> tuple[int, int]:
-    """How many functions the account has in the region, and the bytes of their archives."""
+    """How many functions the account has in the region, and the bytes of their archives and its layers'."""
     sizes = [
         record.declared.code.size_bytes
         for record in store.functions.all()
         if record.key.account_id == account_id and record.key.region == region
     ]
-    return len(sizes), sum(sizes)
+    layers = store.collection(LAYER_VERSIONS).page(account_id, region)
+    return len(sizes), sum(sizes) + sum(version.content.size_bytes for version in layers)
+
+
+def check_storage(store: Store, call: AuthorizedCall, more_bytes: int, limit_bytes: int) -> None:
+    """Raises CodeStorageExceeded when the account's archives would pass the limit."""
+    _, used_bytes = usage(store, call.account_id, call.region)
+    if used_bytes + more_bytes > limit_bytes:
+        raise CodeStorageExceeded("Code storage limit exceeded.", fields={"Type": "User"})
 
 
 class _After(msgspec.Struct, frozen=True, tag="functions"):

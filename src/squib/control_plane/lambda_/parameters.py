@@ -52,7 +52,6 @@ _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
     "FileSystemConfigs": _falsy,
     "ImageConfig": _without("EntryPoint", "Command", "WorkingDirectory"),
     "KMSKeyArn": _falsy,
-    "Layers": _falsy,
     "PackageType": lambda value: value == "Zip",
     "Publish": _falsy,
     "SnapStart": lambda value: value.get("ApplyOn", "None") == "None",

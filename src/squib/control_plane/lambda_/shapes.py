@@ -52,6 +52,10 @@ def summary(version: FunctionVersion, *, qualifier: str | None = None) -> dict[s
         "LoggingConfig": _logging(version),
         **version.extra,
     }
+    if version.layers:
+        shape["Layers"] = [
+            {"Arn": layer.arn, "CodeSize": layer.content.size_bytes} for layer in version.layers
+        ]
     if version.environment_variables is not None:
         shape["Environment"] = {"Variables": dict(version.environment_variables)}
     return shape

@@ -75,9 +75,12 @@ class PlainDriver:
         code = self._options.code_dir / spec.code
         if not code.is_dir():
             raise PlatformError("the function's code is not on this node")
+        opt = None if spec.opt is None else self._options.code_dir / spec.opt
+        if opt is not None and not opt.is_dir():
+            raise PlatformError("the function's layers are not on this node")
         work = self._options.work_dir / spec.environment_id
         work.mkdir()
-        sandbox = PlainSandbox(self, spec, wiring, runtime, code, work)
+        sandbox = PlainSandbox(self, spec, wiring, runtime, code, opt, work)
         self._sandboxes.add(sandbox)
         try:
             await sandbox.open()
@@ -104,10 +107,17 @@ class PlainSandbox:
     """Implements driver.Sandbox."""
 
     def __init__(
-        self, driver: PlainDriver, spec: SandboxSpec, wiring: Wiring, runtime: Runtime, code: Path, work: Path
+        self,
+        driver: PlainDriver,
+        spec: SandboxSpec,
+        wiring: Wiring,
+        runtime: Runtime,
+        code: Path,
+        opt: Path | None,
+        work: Path,
     ) -> None:
         self._driver, self._spec, self._wiring, self._runtime = driver, spec, wiring, runtime
-        self._code, self._work = code, work
+        self._code, self._opt, self._work = code, opt, work
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -160,7 +170,10 @@ class PlainSandbox:
     def _command(self) -> list[str]:
         runtime = self._runtime
         if runtime.kind is RuntimeKind.PROVIDED:
-            return [str(self._code / "bootstrap")]
+            bootstrap = self._code / "bootstrap"
+            if self._opt is not None and not bootstrap.exists():
+                bootstrap = self._opt / "bootstrap"
+            return [str(bootstrap)]
         assert runtime.interpreter is not None and runtime.client_dir is not None
         if runtime.kind is RuntimeKind.NODEJS:
             return [str(runtime.interpreter), str(runtime.client_dir / "bootstrap.js")]
@@ -175,16 +188,34 @@ class PlainSandbox:
             "LAMBDA_TASK_ROOT": str(self._code),
             "LAMBDA_RUNTIME_DIR": str(runtime.client_dir or ""),
             "LANG": "C.UTF-8",
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": ":".join([os.environ.get("PATH", os.defpath), *self._in_layers("bin")]),
             "TMPDIR": str(self._work),
-            "LD_LIBRARY_PATH": ":".join([*map(str, runtime.library_dirs), f"{self._code}/lib"]),
+            "LD_LIBRARY_PATH": ":".join(
+                [*map(str, runtime.library_dirs), f"{self._code}/lib", *self._in_layers("lib")]
+            ),
         }
         if runtime.kind is RuntimeKind.PYTHON:
+            layers = self._in_layers(f"python/lib/{runtime.name}/site-packages", "python")
             own = given.get("PYTHONPATH", "").replace("/var/runtime", "").strip(":")
-            variables["PYTHONPATH"] = ":".join(
-                part for part in (str(self._code), str(runtime.client_dir), own) if part
-            )
+            parts = (str(self._code), *layers, *self._moved(own), str(runtime.client_dir))
+            variables["PYTHONPATH"] = ":".join(parts)
+        elif "NODE_PATH" in given:
+            variables["NODE_PATH"] = ":".join(self._moved(given["NODE_PATH"]))
         return variables
+
+    def _in_layers(self, *folders: str) -> list[str]:
+        """Folders of the function's layers: there is no /opt here, so variables name where they lie."""
+        return [] if self._opt is None else [f"{self._opt}/{folder}" for folder in folders]
+
+    def _moved(self, paths: str) -> list[str]:
+        """The parts of a path variable, those below /opt turned into where the layers lie."""
+        parts = [part for part in paths.split(":") if part]
+        below = [part.removeprefix("/opt/") if part.startswith("/opt/") else None for part in parts]
+        moved = (
+            [part] if folder is None else self._in_layers(folder)
+            for part, folder in zip(parts, below, strict=True)
+        )
+        return [part for some in moved for part in some]
 
     # --- what comes out
 

@@ -17,6 +17,8 @@ AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         # Recorded: an unknown runtime is InvalidParameterValueException with a list of its own, which
         # depends on what is served; the handlers check it.
         "Runtime": {"enum": ()},
+        # Recorded: told in one message with the runtimes, and after them; the handlers check both.
+        "CompatibleArchitectures": {"member": "String"},
         # Recorded: these two error texts do not say that a member must not be null.
         "SubnetIds": {"null_members": True},
         "SecurityGroupIds": {"null_members": True},

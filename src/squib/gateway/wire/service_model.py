@@ -7,6 +7,7 @@ of what botocore holds in memory. The file is read elsewhere and passed in.
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -96,6 +97,13 @@ class _File(msgspec.Struct, frozen=True):
     shapes: dict[str, Shape]
 
 
+def _amended(shape: Shape, changes: Mapping[str, Any]) -> Shape:
+    """The shape with changed fields; a list's `member` is given as the name of a shape."""
+    member = changes.get("member")
+    named = {} if member is None else {"member": Ref(member)}
+    return msgspec.structs.replace(shape, **{**changes, **named})
+
+
 class ServiceModel:
     """A decoded model. Immutable but for what it computes once: routes and patterns."""
 
@@ -106,7 +114,7 @@ class ServiceModel:
         self.metadata = file.metadata
         self.operations: Mapping[str, Operation] = file.operations
         self.shapes: Mapping[str, Shape] = file.shapes | {
-            name: msgspec.structs.replace(file.shapes[name], **changes)
+            name: _amended(file.shapes[name], changes)
             for name, changes in AMENDMENTS.get(service, {}).items()
             if name in file.shapes
         }
