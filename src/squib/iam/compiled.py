@@ -1,0 +1,240 @@
+"""Policies made ready for asking: matchers compiled once, statements found by action.
+
+`PolicySet` joins all policies of one type that hold for a call. Which statements an action concerns depends
+on nothing else, so it is worked out once per action and kept; the rest is resource, principal and
+conditions.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from squib.iam.caller import Caller, Named, PrincipalMatcher
+from squib.iam.conditions import compile_condition
+from squib.iam.context import Context
+from squib.iam.match import (
+    Template,
+    Wild,
+    arn_expression,
+    arn_pattern,
+    has_early_variable,
+    literal,
+    parse_template,
+    resolve,
+    static,
+    text_expression,
+)
+from squib.model.policy import Effect, PolicyDocument, PolicyType, Statement
+
+MAX_KEPT_ACTIONS: Final = (
+    1024  # per set; more than all actions that squib has. What passes it is worked out anew.
+)
+
+
+class StatementRef(msgspec.Struct, frozen=True):
+    """Names one statement of one policy: what a decision points at."""
+
+    policy_type: PolicyType
+    policy_id: str
+    """An ARN, or a name within what the policy is attached to."""
+    index: int
+    """From 0."""
+    sid: str | None
+
+
+class CompiledStatement:
+    """One statement, ready to be asked."""
+
+    __slots__ = ("_conditions", "_principals", "_resources", "actions", "effect", "is_not_action", "ref")
+
+    def __init__(self, statement: Statement, ref: StatementRef, has_variables: bool) -> None:
+        self.ref = ref
+        self.effect = statement.effect
+        self.actions = _ActionMatcher(statement.actions)
+        self.is_not_action = statement.is_not_action
+        self._resources = _ResourceMatcher(statement, has_variables)
+        self._principals = None if statement.principals is None else PrincipalMatcher(statement.principals)
+        self._conditions = tuple(
+            compile_condition(condition, statement.effect, has_variables=has_variables)
+            for condition in statement.conditions
+        )
+
+    def covers(self, action: str) -> bool:
+        """Whether the statement speaks of the action, given in lower case."""
+        return self.actions.matches(action) is not self.is_not_action
+
+    def holds(self, resource: str, context: Context) -> bool:
+        """Whether resource and conditions are the statement's; action and principal are asked elsewhere."""
+        if not self._resources.matches(resource, context):
+            return False
+        for condition in self._conditions:  # noqa: SIM110 - a generator costs more than the loop
+            if not condition(context):
+                return False
+        return True
+
+    def is_about(self, resource: str, context: Context) -> bool:
+        """Whether the resource is or may be the statement's, whatever its conditions say."""
+        return self._resources.may_match(resource, context)
+
+    def names(self, caller: Caller, has_boundary: bool) -> Named:
+        """How the statement's principals name the caller; without the element, it names everyone."""
+        if self._principals is None:
+            return Named.DIRECTLY
+        return self._principals.applies(caller, has_boundary=has_boundary)
+
+
+class _ActionMatcher:
+    """The actions of a statement, in any case."""
+
+    __slots__ = ("_exact", "_is_any", "_pattern")
+
+    def __init__(self, actions: tuple[str, ...]) -> None:
+        lowered = [action.lower() for action in actions]
+        self._is_any = "*" in lowered
+        self._exact = frozenset(action for action in lowered if not ("*" in action or "?" in action))
+        wild = [action for action in lowered if action not in self._exact]
+        self._pattern = _alternation(
+            text_expression(_tokens(parse_template(action, has_variables=False, has_wildcards=True)))
+            for action in wild
+        )
+
+    def matches(self, action: str) -> bool:
+        if self._is_any or action in self._exact:
+            return True
+        return self._pattern is not None and self._pattern.fullmatch(action) is not None
+
+
+class _ResourceMatcher:
+    """The resources of a statement, or all but those."""
+
+    __slots__ = ("_dynamic", "_exact", "_is_any", "_is_broken", "_is_negated", "_pattern")
+
+    def __init__(self, statement: Statement, has_variables: bool) -> None:
+        self._is_negated = statement.is_not_resource
+        self._is_any = not statement.resources or "*" in statement.resources
+        self._is_broken = False
+        exact, expressions, dynamic = [], [], []
+        for resource in statement.resources:
+            template = parse_template(resource, has_variables=has_variables, has_wildcards=True)
+            tokens = static(template)
+            if tokens is None:
+                self._is_broken = self._is_broken or has_early_variable(template)
+                dynamic.append(template)
+            elif (text := literal(tokens)) is not None:
+                exact.append(text)
+            elif tokens != (Wild.MANY,):
+                expressions.append(arn_expression(tokens, True))
+        self._exact = frozenset(exact)
+        self._pattern = _alternation(expressions)
+        self._dynamic: tuple[Template, ...] = tuple(dynamic)
+
+    def matches(self, resource: str, context: Context) -> bool:
+        if self._is_any:
+            return not self._is_negated
+        if self._is_negated:
+            found = self._is_listed(resource, context)
+            return found is False  # not when a variable has no value: the statement is void
+        return self._is_listed(resource, context) is True
+
+    def may_match(self, resource: str, context: Context) -> bool:
+        """The same, but so too when a variable has no value."""
+        if self._is_any:
+            return not self._is_negated
+        return self._is_listed(resource, context) is not self._is_negated
+
+    def _is_listed(self, resource: str, context: Context) -> bool | None:
+        if resource in self._exact:
+            return True
+        if self._pattern is not None and self._pattern.fullmatch(resource) is not None:
+            return True
+        is_unsure: bool | None = None if self._is_broken else False
+        if not self._is_broken:
+            for template in self._dynamic:
+                tokens = resolve(template, context)
+                if tokens is None:
+                    is_unsure = None
+                elif arn_pattern(tokens, True).fullmatch(resource) is not None:
+                    return True
+        return is_unsure
+
+
+def _tokens(template: Template) -> tuple[str | Wild, ...]:
+    return static(template) or ()
+
+
+def _alternation(expressions: Iterable[str]) -> re.Pattern[str] | None:
+    """One expression for several; None for none."""
+    sources = [f"(?:{expression})" for expression in expressions]
+    return re.compile("|".join(sources), re.DOTALL) if sources else None
+
+
+class Concerned(NamedTuple):
+    """The statements of a set that speak of one action."""
+
+    denies: tuple[CompiledStatement, ...]
+    allows: tuple[CompiledStatement, ...]
+
+
+_NONE: Final = Concerned((), ())
+
+
+class Policy(NamedTuple):
+    """A document and where it is from."""
+
+    policy_id: str
+    document: PolicyDocument
+
+
+class PolicySet:
+    """All policies of one type that hold for a principal, session, resource or level of an organization.
+
+    Immutable but for what it remembers. Build it anew when a policy changes.
+    """
+
+    __slots__ = ("_concerned", "policies", "policy_type", "statements")
+
+    def __init__(self, policy_type: PolicyType, policies: Iterable[Policy]) -> None:
+        self.policy_type = policy_type
+        self.policies = tuple(policies)
+        self.statements = tuple(
+            CompiledStatement(
+                statement,
+                StatementRef(policy_type, policy.policy_id, index, statement.sid),
+                policy.document.has_variables,
+            )
+            for policy in self.policies
+            for index, statement in enumerate(policy.document.statements)
+        )
+        self._concerned: dict[str, Concerned] = {}
+
+    def concerned(self, action: str) -> Concerned:
+        """The statements that speak of the action."""
+        found = self._concerned.get(action)
+        if found is None:
+            found = self._find(action.lower())
+            if len(self._concerned) < MAX_KEPT_ACTIONS:
+                self._concerned[action] = found
+        return found
+
+    def allow(self, action: str, resource: str, context: Context) -> StatementRef | None:
+        """The first statement that allows, whoever calls."""
+        for statement in self.concerned(action).allows:
+            if statement.holds(resource, context):
+                return statement.ref
+        return None
+
+    def _find(self, action: str) -> Concerned:
+        covering = [statement for statement in self.statements if statement.covers(action)]
+        if not covering:
+            return _NONE
+        return Concerned(
+            tuple(one for one in covering if one.effect is Effect.DENY),
+            tuple(one for one in covering if one.effect is Effect.ALLOW),
+        )
+
+
+def policy_set(policy_type: PolicyType, policies: Iterable[tuple[str, PolicyDocument]]) -> PolicySet:
+    """The set of policies given as pairs of an id and a document."""
+    return PolicySet(policy_type, (Policy(policy_id, document) for policy_id, document in policies))
