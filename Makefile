@@ -61,6 +61,10 @@ bench: setup $(VENV)/.dev ## measure squib beside other ways to run the same fun
 runtimes: $(VENV)/.squib ## look for interpreters again and install what they need
 	@$(BIN)/squib runtimes install --all && touch $(VENV)/.runtimes
 
+.PHONY: parity
+parity: setup $(VENV)/.dev ## write docs/parity.md anew
+	@PYTHONPATH=tests $(BIN)/python -m compat.scenarios.page > docs/parity.md.new && mv docs/parity.md.new docs/parity.md
+
 .PHONY: lock
 lock: ## pin requirements/*.in anew (needs uv)
 	@requirements/lock

@@ -1,16 +1,17 @@
 """Whole conversations with squib, each answer compared with what AWS answered when it was recorded."""
 
 import pytest
+
 from compat.scenarios import catalogue, recordings
 from compat.scenarios.scene import SCENARIOS, Scene
-
 from harness.squib import Squib
 
 RECORDED = recordings.find()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        RECORDED is None, reason=f"there are no recorded answers here; {recordings.VARIABLE} names their folder"
+        RECORDED is None,
+        reason=f"there are no recorded answers here; {recordings.VARIABLE} names their folder",
     ),
 ]
 ANSWERS = recordings.load(RECORDED) if RECORDED else {}

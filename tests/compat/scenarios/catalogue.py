@@ -17,7 +17,7 @@ _KNOWN: Final = tomllib.loads(Path(__file__).with_name("outcomes.toml").read_tex
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a scenario ends: `answers` differ from the recorded ones because of `why`; the others are the same."""
+    """How a scenario ends: `answers` differ from the recorded ones, for the reason `why`."""
 
     answers: Sequence[str] = ()
     why: str = ""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from compat.scenarios.scene import Scene, scenario
-
 from harness.functions import ROLE, zip_of
 from harness.squib import unique_name
 

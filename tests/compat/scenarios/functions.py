@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from compat.scenarios.scene import CODE, OTHER_CODE, Scene, scenario, slow_code
-
 from harness.functions import ROLE, zip_of
 from harness.squib import unique_name
 
@@ -151,7 +150,9 @@ def listing(scene: Scene) -> None:
         pages = scene.client().get_paginator("list_functions").paginate(**given)
         found = [item for page in pages for item in page["Functions"]]
         ours = [item for item in found if item["FunctionName"] in (first, second)]
-        return {"Functions": sorted(ours, key=lambda item: (item["FunctionName"] != first, item["FunctionArn"]))}
+        return {
+            "Functions": sorted(ours, key=lambda item: (item["FunctionName"] != first, item["FunctionArn"]))
+        }
 
     scene.compare("list_all", listed(FunctionVersion="ALL"))
     scene.compare("list_default", listed())
@@ -382,8 +383,7 @@ _RETIRED = ("java8", "go1.x", "provided", "ruby2.7", "nodejs14.x", "python3.7", 
 
 @scenario(
     *(
-        "TestRuntimeValidation::"
-        f"test_create_deprecated_function_runtime_with_validation_enabled[{runtime}]"
+        f"TestRuntimeValidation::test_create_deprecated_function_runtime_with_validation_enabled[{runtime}]"
         for runtime in _RETIRED
     )
 )

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from compat.scenarios.scene import Scene, scenario
-
 from harness.functions import zip_of
 from harness.squib import unique_name
 

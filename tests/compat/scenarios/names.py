@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from compat.scenarios.scene import CODE, Scene, scenario
-
 from harness.functions import ROLE
 
 _OPERATIONS: Final = ("get_function", "delete_function", "invoke", "create_function")

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from compat.scenarios.scene import CODE, Scene, scenario
-
 from harness.functions import ROLE
 from harness.squib import unique_name
 
@@ -75,7 +74,9 @@ def policies_refused(scene: Scene) -> None:
     policy.add("add_permission_fn_doesnotexist", "s3", **_BUCKET, **missing)
     policy.add("add_permission_fn_alias_doesnotexist", "s3", **_BUCKET, **no_alias)
     policy.add("add_permission_fn_version_doesnotexist", "s3", **_BUCKET, Qualifier="42")
-    policy.add("add_permission_fn_qualifier_invalid", "s3", **_BUCKET, Qualifier="invalid-qualifier-with-?-char")
+    policy.add(
+        "add_permission_fn_qualifier_invalid", "s3", **_BUCKET, Qualifier="invalid-qualifier-with-?-char"
+    )
     answer = "add_permission_fn_qualifier_valid_doesnotexist"
     policy.add(answer, "s3", **_BUCKET, Qualifier="valid-with-$-but-doesnotexist")
     policy.add(None, "s3", **_BUCKET)
@@ -159,7 +160,6 @@ def _tag(scene: Scene, answer: str | None, arn: str, **tags: str) -> None:
 
 def _untag(scene: Scene, answer: str | None, arn: str, *keys: str) -> None:
     scene.ask(answer, "untag_resource", Resource=arn, TagKeys=[*keys])
-
 
 
 @scenario("TestLambdaTag::test_create_tag_on_fn_create")

@@ -7,32 +7,24 @@ from typing import Any, Final
 
 import botocore.config
 import botocore.exceptions
+
 from compat.scenarios.comparison import Comparison
 from compat.scenarios.recordings import Answers
-
 from harness.functions import ROLE, zip_of
 from harness.squib import Squib, unique_name
 
 REGION: Final = "us-east-1"
 RUNTIME: Final = "python3.12"
-CODE: Final = zip_of(
-    {
-        name: "def handler(event, context):\n    return event\n"
-        for name in ("handler.py", "index.py", "lambda_handler.py")
-    }
-    | {"bootstrap": "#!/bin/sh\nexit 1\n"}
-)
-OTHER_CODE: Final = zip_of(
-    {name: "def handler(event, context):\n    return {}\n" for name in ("handler.py", "index.py")}
-    | {"bootstrap": "#!/bin/sh\nexit 1\n"}
-)
+_BOOTSTRAP: Final = {"bootstrap": "#!/bin/sh\nexit 1\n"}
+_ECHO: Final = "def handler(event, context):\n    return event\n"
+CODE: Final = zip_of({**dict.fromkeys(("handler.py", "index.py", "lambda_handler.py"), _ECHO), **_BOOTSTRAP})
+OTHER_CODE: Final = zip_of({**dict.fromkeys(("handler.py", "index.py"), f"{_ECHO}# other\n"), **_BOOTSTRAP})
 _STAND_INS: Final = ("python3.13", "python3.12", "python3.11", "python3.10", "python3.9", "provided.al2023")
 _COUNT: Final = re.compile(r"(\d+) validation errors? detected: ")
 
 
-
 def slow_code() -> bytes:
-    """An archive of so many files that squib still unpacks it when the next call comes; never the same twice."""
+    """An archive of so many files that squib still unpacks it at the next call; never the same twice."""
     parts = {f"part/{number}.py": "" for number in range(6000)}
     return zip_of({"handler.py": f"# {unique_name()}\n", "index.py": "", **parts})
 
@@ -72,7 +64,9 @@ class Scene:
 
     # --- calls
 
-    def client(self, region: str | None = None, *, checks_parameters: bool = True, service: str = "lambda") -> Any:
+    def client(
+        self, region: str | None = None, *, checks_parameters: bool = True, service: str = "lambda"
+    ) -> Any:
         """A client; one that does not check parameters lets squib see what AWS saw."""
         region = region or self.region
         if checks_parameters:
@@ -146,9 +140,7 @@ class Scene:
 
     def arn(self, name: str, *qualifier: str) -> str:
         """The ARN of a function of ours."""
-        return ":".join(
-            ("arn:aws:lambda", self.region, self.account_id, "function", name, *qualifier)
-        )
+        return ":".join(("arn:aws:lambda", self.region, self.account_id, "function", name, *qualifier))
 
     # --- the end
 

@@ -139,7 +139,9 @@ def alias_lifecycle(scene: Scene) -> None:
     create("1_3", "1")
     create("2", "2", **custom)
     pages = scene.client().get_paginator("list_aliases").paginate(**given)
-    scene.compare("list_aliases_for_fnname", {"Aliases": [alias for page in pages for alias in page["Aliases"]]})
+    scene.compare(
+        "list_aliases_for_fnname", {"Aliases": [alias for page in pages for alias in page["Aliases"]]}
+    )
     update("1_1", RoutingConfig={"AdditionalVersionWeights": {}})
     scene.ask("list_aliases_for_fnname_after_update", "list_aliases", **given)
     update("1_2")
@@ -154,7 +156,9 @@ def routing_refused(scene: Scene) -> None:
     given = _staged(scene, "publish_v1", "publish_v2", Publish=True)
 
     def create(answer: str, version: str = "1", name: str = "custom", **weights: float) -> None:
-        routing = {"AdditionalVersionWeights": {key.removeprefix("v"): value for key, value in weights.items()}}
+        routing = {
+            "AdditionalVersionWeights": {key.removeprefix("v"): value for key, value in weights.items()}
+        }
         alias = {**given, "Name": name, "FunctionVersion": version, "RoutingConfig": routing}
         scene.ask(answer, "create_alias", client=scene.client(checks_parameters=False), **alias)
 
