@@ -20,6 +20,7 @@ from pathlib import Path
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.control_plane import registry
+from squib.control_plane.iam import IamService
 from squib.control_plane.lambda_.service import LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
@@ -47,13 +48,17 @@ from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
 from squib.model.runtime import SUPPORTED
 from squib.model.units import AccountId, EpochMs
+from squib.model.user_key import USER_KEYS
 from squib.observe import set_up_logging
 from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.store import endpoint
 from squib.store.base import Transaction
 from squib.store.credentials import RootCredentials, StoredKey
 from squib.store.data_dir import DataDirLock
+from squib.store.identities import Identities
+from squib.store.key_uses import KeyUses
 from squib.store.keyring import KeyRing
+from squib.store.sealing import Seal
 from squib.store.sqlite import SqliteStore, StoreOptions, open_store
 
 log = logging.getLogger("squib.app")
@@ -181,10 +186,19 @@ async def _serve(settings: Settings, machine: Machine) -> int:
 
     async with await open_store(StoreOptions(data_dir=data_dir), clock) as store:
         roots = RootCredentials.load_or_create(data_dir, identity.account_id, given, entropy)
-        keyring = KeyRing(roots.keys, clock, entropy)
+        identities = Identities(store)
+        keyring = KeyRing(
+            roots.keys,
+            identities,
+            store.collection(USER_KEYS),
+            KeyUses(store),
+            Seal.load_or_create(data_dir, entropy),
+            clock,
+            entropy,
+        )
         await store.write(lambda tx: _remember_account(tx, identity.account_id, clock.now_ms()))
         async with _driver(settings, machine, data_dir, fail) as driver:
-            parts = _Parts(settings, machine, store, keyring, driver, clock, entropy)
+            parts = _Parts(settings, machine, store, identities, keyring, driver, clock, entropy)
             await parts.serve(stopping)
     for reason in failures:
         log.error("stopped_without_launcher reason=%r: start squib again", reason)
@@ -258,12 +272,14 @@ class _Parts:
         settings: Settings,
         machine: Machine,
         store: SqliteStore,
+        identities: Identities,
         keyring: KeyRing,
         driver: SandboxDriver,
         clock: SystemClock,
         entropy: SystemEntropy,
     ) -> None:
         self._settings, self._listener, self._store = settings, machine.listener, store
+        self._keyring = keyring
         self._data_dir = settings.storage.data_dir
         host, port = machine.listener.getsockname()[:2]
         self._url = endpoint.url_of(host, port)
@@ -293,6 +309,7 @@ class _Parts:
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
             "logs": LogsService(store.logs),
+            "iam": IamService(store, identities, keyring, entropy),
             "sts": StsService(),
         }
         self._admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
@@ -328,6 +345,7 @@ class _Parts:
                     self._admission.follow(),
                     retire_replaced(self._store, self._pool),
                     RetentionLoop(self._store.logs.expire).run(),
+                    self._keyring.uses.run(),
                 )
             ]
             tasks.create_task(self._pool.run())

@@ -11,7 +11,7 @@ from squib.iam import sigv4
 from squib.model.errors import AccessDenied, ApiError, ExpiredToken, UnrecognizedClient
 from squib.model.identity import AccessKey, root_principal
 from squib.model.operation import AuthenticatedCall, RawRequest, RoutedCall
-from squib.model.units import AccountId, Region
+from squib.model.units import AccountId, EpochMs, Region
 
 _MAX_SIGNING_KEYS: Final = 4_096  # our own choice: a key is ~300 bytes and takes 5 us to derive anew
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
@@ -20,8 +20,12 @@ _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 class Credentials(Protocol):
     """Every access key that may sign now, long-lived and temporary."""
 
-    def find(self, access_key_id: str) -> AccessKey | None:
-        """The key of that id; None when there is none. Answers from memory."""
+    def find(self, access_key_id: str, session_token: str | None = None) -> AccessKey | None:
+        """The key of that id; None when there is none. The token is for keys that are found by it; it is not
+        compared. Answers from memory."""
+
+    def used(self, key: AccessKey, service: str, region: str, at_ms: EpochMs) -> None:
+        """A key has signed a call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ class Authenticator:
         signature = sigv4.read(request.headers, request.query)
         sigv4.check_scope(signature, call.service)
         sigv4.check_time(signature, request.received_at_ms)
-        key = self._credentials.find(signature.access_key_id)
+        key = self._credentials.find(signature.access_key_id, signature.session_token)
         if key is None or not _same_token(key.session_token, signature.session_token):
             raise UnrecognizedClient()
         if len(self._signing_keys) >= _MAX_SIGNING_KEYS:
@@ -74,6 +78,7 @@ class Authenticator:
         )
         if key.expires_at_ms is not None and request.received_at_ms >= key.expires_at_ms:
             raise ExpiredToken()
+        self._credentials.used(key, call.service, signature.region, request.received_at_ms)
         return AuthenticatedCall(
             routed=call,
             principal=key.principal,

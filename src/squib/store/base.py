@@ -75,6 +75,11 @@ class Collection(Protocol[K, V_co]):
     ) -> Sequence[V_co]:
         """See `Transaction.page`."""
 
+    @property
+    def generation(self) -> int:
+        """Counts the commits that have written items of this kind: what was made of them is as good as new
+        while it stands still."""
+
     async def changed(self, seen: int) -> int:
         """Returns once an item of this kind has been written after generation `seen` (0: since the start),
         with the present generation."""

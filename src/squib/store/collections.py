@@ -62,6 +62,10 @@ class MemoryCollection(Generic[K, V]):
             found.append(self._items[keys[name]])
         return found
 
+    @property
+    def generation(self) -> int:
+        return self._generation
+
     async def changed(self, seen: int) -> int:
         while self._generation <= seen:
             future: asyncio.Future[None] = self._loop.create_future()

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from squib.clock import Entropy
+from squib.iam.unique_ids import KEY_NOISE_BYTES, LONG_LIVED, access_key_id
 from squib.model.errors import SquibError
 from squib.model.identity import AccessKey, root_principal
 from squib.model.units import AccountId
@@ -71,7 +72,7 @@ class RootCredentials:
             stored = _read(path)
         except FileNotFoundError:
             stored = _File(version=FILE_VERSION, accounts={}, default_account_id=account_id)
-        key = given or stored.accounts.get(account_id) or random_key(entropy)
+        key = given or stored.accounts.get(account_id) or random_key(account_id, entropy)
         wanted = _File(
             version=FILE_VERSION,
             accounts={**stored.accounts, account_id: key},
@@ -82,10 +83,10 @@ class RootCredentials:
         return _credentials(wanted)
 
 
-def random_key(entropy: Entropy) -> StoredKey:
+def random_key(account_id: AccountId, entropy: Entropy) -> StoredKey:
     """A key shaped as AWS's long-lived ones: AKIA and 16 base32 characters; a secret of 40."""
     return StoredKey(
-        access_key_id="AKIA" + base64.b32encode(entropy.token(10)).decode(),
+        access_key_id=access_key_id(LONG_LIVED, account_id, entropy.token(KEY_NOISE_BYTES)),
         secret_access_key=base64.b64encode(entropy.token(30)).decode(),
     )
 

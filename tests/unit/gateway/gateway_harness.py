@@ -50,8 +50,14 @@ REQUEST_ID = RequestId("8476a536-e9f4-41e8-9739-000000000001")
 
 
 class Keys:
-    def find(self, access_key_id: str) -> AccessKey | None:
+    def __init__(self) -> None:
+        self.uses: list[tuple[str, str, str]] = []
+
+    def find(self, access_key_id: str, session_token: str | None = None) -> AccessKey | None:
         return {key.access_key_id: key for key in (ROOT, OTHER, ROLE, STALE)}.get(access_key_id)
+
+    def used(self, key: AccessKey, service: str, region: str, at_ms: EpochMs) -> None:
+        self.uses.append((key.access_key_id, service, region))
 
 
 class FixedEntropy:

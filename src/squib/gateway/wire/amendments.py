@@ -42,6 +42,14 @@ AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             )
         },
     },
+    "iam": {
+        # IAM refuses names by a sentence of its own, not by the pattern; the handlers check it.
+        "userNameType": {"pattern": None},
+        "existingUserNameType": {"pattern": None},
+        "groupNameType": {"pattern": None},
+        "roleNameType": {"pattern": None},
+        "policyNameType": {"pattern": None},
+    },
     "logs": {
         # Reported to boto3 (4104): a group's ARN with `:*`, which the pattern forbids, is ValidationException
         # "Invalid resourceArn" instead; the handlers check it. A group's name may also have a `#`.
