@@ -13,7 +13,7 @@ from squib.control_plane.lambda_ import LambdaOptions, LambdaService
 from squib.environment.code_cache import CodeCache
 from squib.environment.driver import RuntimeUnavailable, Sandbox, SandboxSpec, Wiring
 from squib.invoke.activation import Activation, ActivationOptions, needs_activation
-from squib.model.function import FunctionKey, FunctionRecord
+from squib.model.function import VERSIONS, FunctionKey, FunctionRecord
 from squib.model.identity import root_principal
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.units import AccountId, ArchiveDigest, EnvironmentId, EpochMs, MonotonicMs, Region, RequestId
@@ -174,9 +174,13 @@ class ControlPlane:
 
     async def settled(self) -> None:
         """Returns when nothing is left to activate."""
+        functions, versions = self.store.functions, self.store.collection(VERSIONS)
         seen = 0
-        while any(needs_activation(record.declared) for record in self.store.functions.all()):
-            seen = await self.store.functions.changed(seen)
+        while any(needs_activation(record.declared) for record in functions.all()):
+            seen = await functions.changed(seen)
+        seen = 0
+        while any(needs_activation(version) for version in versions.all()):
+            seen = await versions.changed(seen)
 
     def record(self, name: str = "f") -> FunctionRecord:
         """What is stored of a function."""

@@ -15,6 +15,7 @@ from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.attached_layers import attached, check_size
 from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
+from squib.control_plane.lambda_.publishing import BEING_CREATED, publish, unchanged_version
 from squib.control_plane.lambda_.shapes import configuration
 from squib.control_plane.lambda_.tags import check_tags
 from squib.model.archive import ArchivePlan, check_archive
@@ -36,11 +37,11 @@ from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.units import ArchiveDigest
 from squib.store.base import Store, Transaction
 
-_BEING_CREATED: Final = "The function is being created."  # recorded, for new functions and for updates
-
-_CREATE: Final = parameters.CONFIGURATION | {"FunctionName", "Code", "Tags", "Architectures", "Layers"}
+_CREATE: Final = (
+    parameters.CONFIGURATION | {"FunctionName", "Code", "Tags", "Architectures", "Layers"} | {"Publish"}
+)
 _UPDATE_CODE: Final = frozenset(
-    ("FunctionName", "ZipFile", "ImageUri", "Architectures", "RevisionId", "DryRun")
+    ("FunctionName", "ZipFile", "ImageUri", "Architectures", "RevisionId", "DryRun", "Publish")
 ) | {"S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode"}
 _UPDATE_CONFIGURATION: Final = parameters.CONFIGURATION | {"FunctionName", "RevisionId", "Layers"}
 _CODE_SOURCES: Final = ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode")
@@ -100,10 +101,13 @@ class ChangeService:
             content_id=self._entropy.request_id(),
             code=code,
             state=State.PENDING,
-            state_reason=_BEING_CREATED,
+            state_reason=BEING_CREATED,
             state_reason_code=ReasonCode.CREATING,
             **fields,
         )
+
+        publishes = bool(given.get("Publish"))
+        first_revision_id = self._entropy.request_id() if publishes else ""
 
         def decide(transaction: Transaction) -> FunctionVersion:
             if transaction.get(FUNCTIONS, key) is not None:
@@ -111,10 +115,17 @@ class ChangeService:
             layers = attached(arns, key, call.principal, lambda layer: transaction.get(LAYER_VERSIONS, layer))
             check_size(code, layers)
             declared = msgspec.structs.replace(version, layers=layers)
-            transaction.put(FUNCTIONS, key, FunctionRecord(declared=declared, tags=tags))
-            return declared
+            record, answered = FunctionRecord(declared=declared, tags=tags), declared
+            if publishes:
+                record, answered = publish(
+                    transaction, record, description=None, revision_id=first_revision_id, now_ms=now_ms
+                )
+            transaction.put(FUNCTIONS, key, record)
+            return answered
 
-        return OperationResult(output=configuration(await self._store.write(decide)), status=201)
+        output = configuration(await self._store.write(decide))
+        output["FunctionArn"] = key.arn()  # recorded: unqualified, though the version may be the first
+        return OperationResult(output=output, status=201)
 
     async def update_function_code(self, call: AuthorizedCall) -> OperationResult:
         given = call.input
@@ -145,7 +156,7 @@ class ChangeService:
             check_size(code, declared.layers)
             return {"code": code, **architecture}
 
-        return await self._update(reference, revision_id, change)
+        return await self._update(reference, revision_id, change, publishes=bool(given.get("Publish")))
 
     async def update_function_configuration(self, call: AuthorizedCall) -> OperationResult:
         given = call.input
@@ -173,9 +184,12 @@ class ChangeService:
         reference: FunctionReference,
         revision_id: str | None,
         change: Callable[[FunctionVersion, Transaction], Mapping[str, Any]],
+        *,
+        publishes: bool = False,
     ) -> OperationResult:
         now_ms = self._clock.now_ms()
         new_revision_id, content_id = self._entropy.request_id(), self._entropy.request_id()
+        version_revision_id = self._entropy.request_id() if publishes else ""
 
         def decide(transaction: Transaction) -> FunctionVersion:
             record = record_of(transaction, reference)
@@ -187,15 +201,24 @@ class ChangeService:
                 revision_id=new_revision_id,
                 content_id=content_id,
                 state=State.PENDING if never_ran else State.ACTIVE,
-                state_reason=_BEING_CREATED if never_ran else None,
+                state_reason=BEING_CREATED if never_ran else None,
                 state_reason_code=ReasonCode.CREATING if never_ran else None,
                 last_update_status=LastUpdateStatus.IN_PROGRESS,
-                last_update_status_reason=_BEING_CREATED,
+                last_update_status_reason=BEING_CREATED,
                 last_update_status_reason_code=ReasonCode.CREATING,
                 **change(record.declared, transaction),
             )
-            transaction.put(FUNCTIONS, record.key, msgspec.structs.replace(record, declared=declared))
-            return declared
+            record, answered = msgspec.structs.replace(record, declared=declared), declared
+            if publishes:
+                last = unchanged_version(transaction, record)
+                if last is not None:
+                    answered = last
+                else:
+                    record, answered = publish(
+                        transaction, record, description=None, revision_id=version_revision_id, now_ms=now_ms
+                    )
+            transaction.put(FUNCTIONS, record.key, record)
+            return answered
 
         return OperationResult(output=configuration(await self._store.write(decide)))
 

@@ -1,6 +1,7 @@
 """Functions read, listed and deleted; the account's use of Lambda."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -8,16 +9,17 @@ import msgspec
 from squib.control_plane.lambda_.code import CodeLocations
 from squib.control_plane.lambda_.deletion import delete_function, delete_version
 from squib.control_plane.lambda_.lookup import record_of, reference_of, version_of
+from squib.control_plane.lambda_.pages import page_size, page_start
 from squib.control_plane.lambda_.shapes import configuration, summary
-from squib.control_plane.pagination import BadMarker, marker, position
+from squib.control_plane.lambda_.versions import qualified
+from squib.control_plane.pagination import marker
 from squib.model.arn import FunctionReference, is_alias_name
 from squib.model.errors import CodeStorageExceeded, InvalidParameterValue
-from squib.model.function import LATEST
+from squib.model.function import FUNCTIONS, LATEST, VERSIONS, FunctionKey, FunctionVersion, version_key
 from squib.model.layer import LAYER_VERSIONS
 from squib.model.limits import (
     ACCOUNT_CONCURRENCY,
     CODE_STORAGE_BYTES,
-    MAX_FUNCTIONS_PER_PAGE,
     MAX_UNZIPPED_BYTES,
     MAX_ZIP_UPLOAD_BYTES,
 )
@@ -65,18 +67,35 @@ class FunctionService:
         return OperationResult(output=configuration(version, qualifier=reference.qualifier))
 
     async def list_functions(self, call: AuthorizedCall) -> OperationResult:
-        """By name. No function is replicated from another region, so such a MasterRegion finds none."""
+        """By name; with every version of each, by number, if all are asked for. No function is replicated
+        from another region, so such a MasterRegion finds none."""
         if call.input.get("MasterRegion") not in (None, "ALL", call.region):
             return OperationResult(output={"Functions": []})
-        qualifier = LATEST if call.input.get("FunctionVersion") == "ALL" else None
-        limit = min(call.input.get("MaxItems") or MAX_FUNCTIONS_PER_PAGE, MAX_FUNCTIONS_PER_PAGE)
-        after = _start(call.input.get("Marker"))
-        records = self._store.functions.page(call.account_id, call.region, after=after, limit=limit + 1)
-        shown = [record.declared for record in records[:limit]]
-        output: dict[str, Any] = {"Functions": [summary(version, qualifier=qualifier) for version in shown]}
-        if len(records) > limit:
-            output["NextMarker"] = marker(_After(shown[-1].key.name))
+        is_all = call.input.get("FunctionVersion") == "ALL"
+        limit = page_size(call.input)
+        found = list(islice(self._listed(call, with_versions=is_all), limit + 1))
+        shown = found[:limit]
+        output: dict[str, Any] = {
+            "Functions": [qualified(version) if is_all else summary(version) for version in shown]
+        }
+        if len(found) > limit:
+            output["NextMarker"] = marker(FunctionsAfter(shown[-1].key.name, shown[-1].version))
         return OperationResult(output=output)
+
+    def _listed(self, call: AuthorizedCall, *, with_versions: bool) -> Iterator[FunctionVersion]:
+        """What a list holds, from where the marker says; as few as are asked for are looked up."""
+        memory, where = self._store.memory, (call.account_id, call.region)
+        limit = page_size(call.input) + 1
+        after = page_start(call.input.get("Marker"), FunctionsAfter)
+        if after is not None and with_versions:
+            key = FunctionKey(*where, after.name)
+            start = "" if after.version == LATEST else version_key(key, after.version).name
+            yield from memory.page(VERSIONS, *where, prefix=f"{after.name}:", after=start, limit=limit)
+        name = "" if after is None else after.name
+        for record in memory.page(FUNCTIONS, *where, after=name, limit=limit):
+            yield record.declared
+            if with_versions:
+                yield from memory.page(VERSIONS, *where, prefix=f"{record.key.name}:", limit=limit)
 
     async def delete_function(self, call: AuthorizedCall) -> OperationResult:
         reference = reference_of(call)
@@ -114,14 +133,13 @@ class FunctionService:
 
 
 def usage(store: Store, account_id: AccountId, region: Region) -> tuple[int, int]:
-    """How many functions the account has in the region, and the bytes of their archives and its layers'."""
-    sizes = [
-        record.declared.code.size_bytes
-        for record in store.functions.all()
-        if record.key.account_id == account_id and record.key.region == region
-    ]
-    layers = store.collection(LAYER_VERSIONS).page(account_id, region)
-    return len(sizes), sum(sizes) + sum(version.content.size_bytes for version in layers)
+    """How many functions the account has in the region, and the bytes of the archives of all versions and of
+    its layers."""
+    functions = store.functions.page(account_id, region)
+    sizes = [record.declared.code.size_bytes for record in functions]
+    sizes += [version.code.size_bytes for version in store.memory.page(VERSIONS, account_id, region)]
+    layers = store.memory.page(LAYER_VERSIONS, account_id, region)
+    return len(functions), sum(sizes) + sum(version.content.size_bytes for version in layers)
 
 
 def check_storage(store: Store, call: AuthorizedCall, more_bytes: int, limit_bytes: int) -> None:
@@ -131,17 +149,8 @@ def check_storage(store: Store, call: AuthorizedCall, more_bytes: int, limit_byt
         raise CodeStorageExceeded("Code storage limit exceeded.", fields={"Type": "User"})
 
 
-class _After(msgspec.Struct, frozen=True, tag="functions"):
+class FunctionsAfter(msgspec.Struct, frozen=True, tag="functions"):
     """A position in ListFunctions."""
 
     name: str
-
-
-def _start(text: str | None) -> str:
-    """The name after which the page starts."""
-    if text is None:
-        return ""
-    try:
-        return position(text, _After).name
-    except BadMarker as error:
-        raise InvalidParameterValue(f"The provided Marker is not valid: {text}") from error
+    version: str = LATEST

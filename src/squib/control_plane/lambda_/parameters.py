@@ -53,7 +53,6 @@ _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
     "ImageConfig": _without("EntryPoint", "Command", "WorkingDirectory"),
     "KMSKeyArn": _falsy,
     "PackageType": lambda value: value == "Zip",
-    "Publish": _falsy,
     "SnapStart": lambda value: value.get("ApplyOn", "None") == "None",
     "SourceKMSKeyArn": _falsy,
     "TracingConfig": lambda value: value.get("Mode", "PassThrough") == "PassThrough",

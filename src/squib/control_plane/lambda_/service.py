@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from squib.clock import Clock, Entropy
+from squib.control_plane.lambda_.aliases import AliasService
 from squib.control_plane.lambda_.changes import ChangeService
 from squib.control_plane.lambda_.code import CodeLocations
 from squib.control_plane.lambda_.functions import FunctionService
 from squib.control_plane.lambda_.layer_policies import LayerPolicyService
 from squib.control_plane.lambda_.layers import LayerService
 from squib.control_plane.lambda_.tags import TagService
+from squib.control_plane.lambda_.versions import VersionService
 from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
 from squib.model.operation import Handler
 from squib.store.base import Store
@@ -36,6 +38,8 @@ class LambdaService:
         self._parts = (
             FunctionService(store, self.code_locations, account_concurrency=options.account_concurrency),
             ChangeService(store, clock, entropy, code_storage_bytes=options.code_storage_bytes),
+            VersionService(store, clock, entropy),
+            AliasService(store, entropy),
             LayerService(store, clock, self.code_locations, code_storage_bytes=options.code_storage_bytes),
             LayerPolicyService(store, entropy),
             TagService(store, entropy),
