@@ -9,6 +9,7 @@ other code is needed.
 from typing import Any, Final
 
 from squib.model.alias import ALIASES
+from squib.model.code_signing import FUNCTION_CODE_SIGNING
 from squib.model.concurrency import RESERVED_CONCURRENCY
 from squib.model.function import VERSIONS
 from squib.model.item import Kind
@@ -17,4 +18,5 @@ BELONGINGS: Final[tuple[Kind[Any, Any], ...]] = (
     VERSIONS,
     ALIASES,
     RESERVED_CONCURRENCY,
+    FUNCTION_CODE_SIGNING,
 )

@@ -241,6 +241,41 @@ class CodeStorageExceeded(ApiError):
     code, status = "CodeStorageExceededException", 400
 
 
+class CodeSigningConfigMissing(ApiError):
+    """404, without a `Type`: what an operation on a code signing configuration says when there is none."""
+
+    code, status = "ResourceNotFoundException", 404
+
+    def __init__(self, arn: str) -> None:
+        super().__init__(f"The Lambda code signing configuration {arn} can not be found.")
+
+
+class CodeSigningConfigNotFound(ApiError):
+    """404: what an operation on a function says of it."""
+
+    code, status = "CodeSigningConfigNotFoundException", 404
+
+    def __init__(self, arn: str) -> None:
+        message = (
+            "The code signing configuration cannot be found. "
+            f"Check that the provided configuration is not deleted: {arn}."
+        )
+        super().__init__(message, fields={"Type": "User"})
+
+
+class CodeVerificationFailed(ApiError):
+    """400: a package is not signed as the function's code signing configuration enforces."""
+
+    code, status = "CodeVerificationFailedException", 400
+
+    def __init__(self, function_name: str) -> None:
+        message = (
+            "Lambda cannot deploy the function. The function or layer might be signed using a signature that "
+            f"the client is not configured to accept. Check the provided signature for {function_name}."
+        )
+        super().__init__(message, fields={"Type": "User"})
+
+
 class PolicyLengthExceeded(ApiError):
     """400: a resource's policy would be too long."""
 

@@ -44,7 +44,6 @@ UNBUILT: list[tuple[str, Any]] = [
     ("PackageType", "Image"),
     ("PublishTo", "LATEST_PUBLISHED"),
     ("SnapStart", {"ApplyOn": "PublishedVersions"}),
-    ("CodeSigningConfigArn", f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-1"),
     ("TracingConfig", {"Mode": "Active"}),
     ("ImageConfig", {"Command": ["x"]}),
     ("TenancyConfig", {"TenantIsolationMode": "PER_TENANT"}),
@@ -368,7 +367,7 @@ def test_a_location_that_was_not_given_out_downloads_nothing(tmp_path: Path) -> 
 
 def test_other_resources_have_no_tags_yet(tmp_path: Path) -> None:
     async def use(plane: ControlPlane) -> None:
-        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-{'a' * 17}"
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:capacity-provider:c"
         error = await refused(plane.call("ListTags", Resource=arn))
         assert error.status == 501
 

@@ -1,20 +1,18 @@
 """The layers that a function is given: which are allowed together, and how large they are with its code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from squib.model.errors import AccessDenied, InvalidParameterValue
+from squib.control_plane.lambda_.lookup import not_given
+from squib.model.errors import InvalidParameterValue
 from squib.model.function import CodeRef, FunctionKey, LayerRef
 from squib.model.identity import Principal
-from squib.model.item import ItemKey
-from squib.model.layer import GET_LAYER_VERSION, LayerVersion, parse_layer_arn
+from squib.model.layer import GET_LAYER_VERSION, LAYER_VERSIONS, parse_layer_arn
 from squib.model.limits import MAX_LAYERS, MAX_UNZIPPED_BYTES
-
-Find = Callable[[ItemKey], LayerVersion | None]
-"""Looks up a layer version that has not been deleted."""
+from squib.store.base import Reader
 
 
 def attached(
-    arns: Sequence[str], function: FunctionKey, principal: Principal, find: Find
+    arns: Sequence[str], function: FunctionKey, principal: Principal, reader: Reader
 ) -> tuple[LayerRef, ...]:
     """What `Layers` names for a function, in that order.
 
@@ -38,26 +36,20 @@ def attached(
                 f"function. {seen[layer_arn]} and {arn} are versions of the same layer."
             )
         seen[layer_arn] = arn
-    return tuple(_attached(arn, function, principal, find) for arn in arns)
+    return tuple(_attached(arn, function, principal, reader) for arn in arns)
 
 
-def _attached(arn: str, function: FunctionKey, principal: Principal, find: Find) -> LayerRef:
+def _attached(arn: str, function: FunctionKey, principal: Principal, reader: Reader) -> LayerRef:
     layer = parse_layer_arn(arn)
-    found = None if layer is None or layer[1] is None else find(layer[0].version(layer[1]))
+    found = (
+        None if layer is None or layer[1] is None else reader.get(LAYER_VERSIONS, layer[0].version(layer[1]))
+    )
     is_own = layer is not None and layer[0].account_id == function.account_id
     if not is_own and (found is None or not found.may_be_used_by(function.account_id)):
-        raise not_given(principal, arn)
+        raise not_given(principal, arn, GET_LAYER_VERSION)
     if found is None:
         raise InvalidParameterValue(f"Layer version {arn} does not exist.")
     return found.reference
-
-
-def not_given(principal: Principal, arn: str, action: str = GET_LAYER_VERSION) -> AccessDenied:
-    """Another account's layer version, existing or not, that its policy does not give to the caller's."""
-    return AccessDenied(
-        f"User: {principal.arn} is not authorized to perform: {action} on resource: {arn} "
-        f"because no resource-based policy allows the {action} action"
-    )
 
 
 def check_size(code: CodeRef, layers: Sequence[LayerRef]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.attached_layers import attached, check_size
+from squib.control_plane.lambda_.function_code_signing import check_exists, check_unsigned, use
 from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
 from squib.control_plane.lambda_.publishing import BEING_CREATED, publish, unchanged_version
@@ -31,14 +32,15 @@ from squib.model.function import (
     ReasonCode,
     State,
 )
-from squib.model.layer import LAYER_VERSIONS
 from squib.model.limits import CODE_STORAGE_BYTES, MAX_FUNCTION_NAME_LENGTH
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.units import ArchiveDigest
 from squib.store.base import Store, Transaction
 
 _CREATE: Final = (
-    parameters.CONFIGURATION | {"FunctionName", "Code", "Tags", "Architectures", "Layers"} | {"Publish"}
+    parameters.CONFIGURATION
+    | {"FunctionName", "Code", "Tags", "Architectures", "Layers"}
+    | {"CodeSigningConfigArn", "Publish"}
 )
 _UPDATE_CODE: Final = frozenset(
     ("FunctionName", "ZipFile", "ImageUri", "Architectures", "RevisionId", "DryRun", "Publish")
@@ -54,7 +56,6 @@ class ChangeService:
         self, store: Store, clock: Clock, entropy: Entropy, *, code_storage_bytes: int = CODE_STORAGE_BYTES
     ) -> None:
         self._store = store
-        self._layer_versions = store.collection(LAYER_VERSIONS)
         self._clock = clock
         self._entropy = entropy
         self._code_storage_bytes = code_storage_bytes
@@ -86,7 +87,10 @@ class ChangeService:
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
         check_tags(tags)
         arns: Sequence[str] = given.get("Layers") or ()
-        attached(arns, key, call.principal, self._layer_versions.peek)
+        attached(arns, key, call.principal, self._store.memory)
+        config_arn: str | None = given.get("CodeSigningConfigArn") or None
+        if config_arn is not None:
+            check_exists(call, config_arn, self._store.memory)
         content = parameters.zip_content(call.operation, given["Code"])
         plan = await asyncio.to_thread(check_archive, content)
         self._check_absent(reference)
@@ -112,8 +116,11 @@ class ChangeService:
         def decide(transaction: Transaction) -> FunctionVersion:
             if transaction.get(FUNCTIONS, key) is not None:
                 raise _exists(reference)
-            layers = attached(arns, key, call.principal, lambda layer: transaction.get(LAYER_VERSIONS, layer))
+            layers = attached(arns, key, call.principal, transaction)
             check_size(code, layers)
+            if config_arn is not None:
+                check_unsigned(transaction, key, config_arn)
+                use(transaction, key, config_arn)
             declared = msgspec.structs.replace(version, layers=layers)
             record, answered = FunctionRecord(declared=declared, tags=tags), declared
             if publishes:
@@ -148,12 +155,14 @@ class ChangeService:
         if given.get("DryRun"):
             code = await asyncio.to_thread(_code_ref, content, plan)
             check_size(code, record.declared.layers)
+            check_unsigned(self._store.memory, reference.key)
             tried = msgspec.structs.replace(record.declared, code=code, **architecture)
             return OperationResult(output=configuration(tried))
         code = await self._store_archive(content, plan)
 
         def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
             check_size(code, declared.layers)
+            check_unsigned(transaction, reference.key)
             return {"code": code, **architecture}
 
         return await self._update(reference, revision_id, change, publishes=bool(given.get("Publish")))
@@ -170,10 +179,10 @@ class ChangeService:
         def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
             layers = declared.layers
             if arns is not None:
-                layers = attached(
-                    arns, reference.key, call.principal, lambda key: transaction.get(LAYER_VERSIONS, key)
-                )
+                layers = attached(arns, reference.key, call.principal, transaction)
                 check_size(declared.code, layers)
+                if layers:
+                    check_unsigned(transaction, reference.key)
             logging_config = parameters.logging_config(logging, declared.logging)
             return {**fields, "logging": logging_config, "layers": layers}
 

@@ -1,6 +1,6 @@
 """From the names in a call to the layer and the version they mean."""
 
-from squib.control_plane.lambda_.attached_layers import not_given
+from squib.control_plane.lambda_.lookup import not_given
 from squib.model.errors import InvalidParameterValue, ResourceNotFound
 from squib.model.item import ItemKey
 from squib.model.layer import GET_LAYER_VERSION, LayerKey, LayerVersion, parse_layer_arn

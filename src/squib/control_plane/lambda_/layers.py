@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -11,10 +11,11 @@ from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.code import CodeLocations
 from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.layer_lookup import layer_of, readable_version, version_number
+from squib.control_plane.lambda_.pages import page_start
 from squib.control_plane.lambda_.shapes import last_modified
-from squib.control_plane.pagination import BadMarker, marker, position
+from squib.control_plane.pagination import marker
 from squib.model.archive import check_archive
-from squib.model.errors import InvalidParameterValue, ValidationException
+from squib.model.errors import ValidationException
 from squib.model.function import CodeRef
 from squib.model.layer import LAYER_VERSIONS, LAYERS, Layer, LayerKey, LayerVersion
 from squib.model.limits import CODE_STORAGE_BYTES, MAX_LAYERS_PER_PAGE
@@ -94,7 +95,7 @@ class LayerService:
         """By name, each with the newest of its versions that match; layers without one are left out."""
         matches = _filter(call.input)
         limit = call.input.get("MaxItems") or MAX_LAYERS_PER_PAGE
-        start = _start(call.input.get("Marker"), _AfterLayer)
+        start = page_start(call.input.get("Marker"), _AfterLayer)
         after = "" if start is None else start.name
         shown: list[dict[str, Any]] = []
         output: dict[str, Any] = {"Layers": shown}
@@ -118,7 +119,7 @@ class LayerService:
         """Newest first. A layer that does not exist has none."""
         matches = _filter(call.input)
         limit = call.input.get("MaxItems") or MAX_LAYERS_PER_PAGE
-        before = _start(call.input.get("Marker"), _BeforeVersion)
+        before = page_start(call.input.get("Marker"), _BeforeVersion)
         found = [
             version
             for version in self._newest_first(layer_of(call))
@@ -209,15 +210,3 @@ class _BeforeVersion(msgspec.Struct, frozen=True, tag="layer-versions"):
     """A position in ListLayerVersions, which counts down."""
 
     number: int
-
-
-P = TypeVar("P", bound=msgspec.Struct)
-
-
-def _start(text: str | None, kind: type[P]) -> P | None:
-    if text is None:
-        return None
-    try:
-        return position(text, kind)
-    except BadMarker as error:
-        raise InvalidParameterValue(f"The provided Marker is not valid: {text}") from error

@@ -7,6 +7,7 @@ within `decide`.
 from squib.model.alias import ALIASES, Alias, qualified_key
 from squib.model.arn import FunctionReference, is_version_number, parse_function_reference
 from squib.model.errors import (
+    AccessDenied,
     InvalidParameterValue,
     PreconditionFailed,
     ResourceConflict,
@@ -22,6 +23,7 @@ from squib.model.function import (
     State,
     version_key,
 )
+from squib.model.identity import Principal
 from squib.model.operation import AuthorizedCall
 from squib.store.base import Reader
 
@@ -49,6 +51,14 @@ def unqualified(reference: FunctionReference) -> FunctionReference:
 def not_found(reference: FunctionReference) -> ResourceNotFound:
     """The function does not exist; named as the caller named it."""
     return ResourceNotFound(f"Function not found: {reference.arn}")
+
+
+def not_given(principal: Principal, arn: str, action: str) -> AccessDenied:
+    """Another account's resource, existing or not, whose policy does not allow the action to the caller's."""
+    return AccessDenied(
+        f"User: {principal.arn} is not authorized to perform: {action} on resource: {arn} "
+        f"because no resource-based policy allows the {action} action"
+    )
 
 
 def record_of(reader: Reader, reference: FunctionReference) -> FunctionRecord:

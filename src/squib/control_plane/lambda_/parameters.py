@@ -47,7 +47,6 @@ def _without(*members: str) -> Callable[[Any], bool]:
 
 
 _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "CodeSigningConfigArn": _falsy,
     "DeadLetterConfig": _without("TargetArn"),
     "FileSystemConfigs": _falsy,
     "ImageConfig": _without("EntryPoint", "Command", "WorkingDirectory"),

@@ -7,10 +7,12 @@ from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_.aliases import AliasService
 from squib.control_plane.lambda_.changes import ChangeService
 from squib.control_plane.lambda_.code import CodeLocations
+from squib.control_plane.lambda_.code_signing import CodeSigningService, CodeSigningTags
+from squib.control_plane.lambda_.function_code_signing import FunctionCodeSigningService
 from squib.control_plane.lambda_.functions import FunctionService
 from squib.control_plane.lambda_.layer_policies import LayerPolicyService
 from squib.control_plane.lambda_.layers import LayerService
-from squib.control_plane.lambda_.tags import TagService
+from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.versions import VersionService
 from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
 from squib.model.operation import Handler
@@ -42,7 +44,9 @@ class LambdaService:
             AliasService(store, entropy),
             LayerService(store, clock, self.code_locations, code_storage_bytes=options.code_storage_bytes),
             LayerPolicyService(store, entropy),
-            TagService(store, entropy),
+            CodeSigningService(store, clock, entropy),
+            FunctionCodeSigningService(store),
+            TagService(store, entropy, (FunctionTags(), CodeSigningTags())),
         )
 
     def handlers(self) -> Mapping[str, Handler]:

@@ -1,6 +1,10 @@
-"""Tags of functions: ListTags, TagResource, UntagResource."""
+"""Tags of Lambda's resources: ListTags, TagResource, UntagResource.
 
-from collections.abc import Callable, Mapping
+Where a kind of resource keeps its tags is its own affair: it is a `Tagged`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -11,17 +15,31 @@ from squib.model.errors import InvalidParameterValue, UnsupportedParameter
 from squib.model.function import FUNCTIONS
 from squib.model.limits import MAX_TAGS
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
-from squib.store.base import Store, Transaction
+from squib.store.base import Reader, Store, Transaction
 
 Tags = Mapping[str, str]
 
 
-class TagService:
-    """The tag operations. A function's tags are part of its record, not of a version of it."""
+class Tagged(Protocol):
+    """The resources of one kind. A call names one by its ARN, `Resource`."""
 
-    def __init__(self, store: Store, entropy: Entropy) -> None:
+    def names(self, arn: str) -> bool:
+        """Whether the ARN is of this kind."""
+
+    def read(self, call: AuthorizedCall, reader: Reader) -> Tags:
+        """The resource's tags. Raises the ApiError of one that does not exist or can have none."""
+
+    def write(self, call: AuthorizedCall, transaction: Transaction, tags: Tags, revision_id: str) -> None:
+        """Replaces them, after `read` in the same transaction. `revision_id` is fresh."""
+
+
+class TagService:
+    """The tag operations, for the kinds of resources given."""
+
+    def __init__(self, store: Store, entropy: Entropy, kinds: Sequence[Tagged]) -> None:
         self._store = store
         self._entropy = entropy
+        self._kinds = kinds
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -31,36 +49,56 @@ class TagService:
         }
 
     async def list_tags(self, call: AuthorizedCall) -> OperationResult:
-        reference = _tagged(call)
-        return OperationResult(output={"Tags": dict(record_of(self._store.memory, reference).tags)})
+        return OperationResult(output={"Tags": dict(self._kind(call).read(call, self._store.memory))})
 
     async def tag_resource(self, call: AuthorizedCall) -> OperationResult:
-        reference = _tagged(call)
         given: Tags = call.input["Tags"]
-        if not given:
-            raise InvalidParameterValue("An error occurred and the request cannot be processed.")
-        return await self._change(reference, lambda tags: {**tags, **given})
+        return await self._change(call, lambda tags: {**tags, **given}, asks_nothing=not given)
 
     async def untag_resource(self, call: AuthorizedCall) -> OperationResult:
-        reference = _tagged(call)
         keys = frozenset(call.input["TagKeys"])
         return await self._change(
-            reference, lambda tags: {key: value for key, value in tags.items() if key not in keys}
+            call, lambda tags: {key: value for key, value in tags.items() if key not in keys}
         )
 
-    async def _change(self, reference: FunctionReference, change: Callable[[Tags], Tags]) -> OperationResult:
+    async def _change(
+        self, call: AuthorizedCall, change: Callable[[Tags], Tags], *, asks_nothing: bool = False
+    ) -> OperationResult:
+        kind = self._kind(call)
+        if asks_nothing:
+            raise InvalidParameterValue("An error occurred and the request cannot be processed.")
         revision_id = self._entropy.request_id()
 
         def decide(transaction: Transaction) -> None:
-            record = record_of(transaction, reference)
-            tags = change(record.tags)
+            tags = change(kind.read(call, transaction))
             check_tags(tags)
-            declared = msgspec.structs.replace(record.declared, revision_id=revision_id)
-            changed = msgspec.structs.replace(record, declared=declared, tags=tags)
-            transaction.put(FUNCTIONS, record.key, changed)
+            kind.write(call, transaction, tags, revision_id)
 
         await self._store.write(decide)
         return OperationResult(output={}, status=204)
+
+    def _kind(self, call: AuthorizedCall) -> Tagged:
+        arn: str = call.input["Resource"]
+        for kind in self._kinds:
+            if kind.names(arn):
+                return kind
+        raise UnsupportedParameter(call.operation, f"Resource ({arn})")
+
+
+class FunctionTags:
+    """Implements `Tagged`: a function's tags are part of its record, not of a version of it."""
+
+    def names(self, arn: str) -> bool:
+        return parse_function_arn(arn) is not None
+
+    def read(self, call: AuthorizedCall, reader: Reader) -> Tags:
+        return record_of(reader, _function(call)).tags
+
+    def write(self, call: AuthorizedCall, transaction: Transaction, tags: Tags, revision_id: str) -> None:
+        record = record_of(transaction, _function(call))
+        declared = msgspec.structs.replace(record.declared, revision_id=revision_id)
+        changed = msgspec.structs.replace(record, declared=declared, tags=tags)
+        transaction.put(FUNCTIONS, record.key, changed)
 
 
 def check_tags(tags: Tags) -> None:
@@ -69,13 +107,11 @@ def check_tags(tags: Tags) -> None:
         raise InvalidParameterValue("Number of tags exceeds resource tag limit.")
 
 
-def _tagged(call: AuthorizedCall) -> FunctionReference:
-    """The function that `Resource` names; other resources have no tags in squib yet."""
+def _function(call: AuthorizedCall) -> FunctionReference:
+    """The function that `Resource` names."""
     arn: str = call.input["Resource"]
     named = parse_function_arn(arn)
-    if named is None:
-        raise UnsupportedParameter(call.operation, f"Resource ({arn})")
-    if named.qualifier is not None:
+    if named is None or named.qualifier is not None:
         raise InvalidParameterValue(
             "Tags on function aliases and versions are not supported. Please specify a function ARN."
         )
