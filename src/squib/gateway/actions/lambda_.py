@@ -1,0 +1,253 @@
+"""Lambda's rows (service authorization reference, "AWS Lambda")."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from squib.gateway.actions.rule import (
+    ANYTHING,
+    Also,
+    Conditions,
+    Input,
+    Place,
+    Resource,
+    Rule,
+    Value,
+    anything,
+    removed_tags,
+    request_tags,
+)
+from squib.model.arn import parse_function_reference
+
+
+def _function(given: Input, place: Place) -> str:
+    """With the qualifier that the call names, for a policy may allow one alias and not another."""
+    name = given.get("FunctionName")
+    if name is None:
+        return ANYTHING
+    reference = parse_function_reference(name, account_id=place.account_id, region=place.region)
+    return reference.key.arn(reference.qualifier or given.get("Qualifier"))
+
+
+def _whole_function(given: Input, place: Place) -> str:
+    """Without a qualifier: the call is about the function itself."""
+    reference = parse_function_reference(
+        given["FunctionName"], account_id=place.account_id, region=place.region
+    )
+    return reference.key.arn()
+
+
+def _layer(given: Input, place: Place) -> str:
+    name: str = given["LayerName"]
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:lambda:{place.region}:{place.account_id}:layer:{name}"
+
+
+def _layer_version(given: Input, place: Place) -> str:
+    return f"{_layer(given, place)}:{given['VersionNumber']}"
+
+
+def _mapping(given: Input, place: Place) -> str:
+    return f"arn:aws:lambda:{place.region}:{place.account_id}:event-source-mapping:{given['UUID']}"
+
+
+def _capacity_provider(given: Input, place: Place) -> str:
+    name: str = given["CapacityProviderName"]
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:lambda:{place.region}:{place.account_id}:capacity-provider:{name}"
+
+
+def _named_by(member: str) -> Resource:
+    """The ARN that an input member gives."""
+
+    def resource(given: Input, place: Place) -> str:
+        arn: str | None = given.get(member)
+        return arn or ANYTHING
+
+    return resource
+
+
+def _permission_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    if given.get("Principal"):
+        yield "lambda:Principal", given["Principal"]
+    if given.get("FunctionUrlAuthType"):
+        yield "lambda:FunctionUrlAuthType", given["FunctionUrlAuthType"]
+
+
+def _url_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    arn = _function(given, place)
+    yield "lambda:FunctionArn", arn
+    auth_type = given.get("AuthType") or place.known.url_auth_type(arn)
+    if auth_type:
+        yield "lambda:FunctionUrlAuthType", auth_type
+
+
+def _mapping_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    if given.get("FunctionName"):
+        yield "lambda:FunctionArn", _function(given, place)
+    elif given.get("UUID"):
+        arn = place.known.mapping_function_arn(place.account_id, place.region, given["UUID"])
+        if arn:
+            yield "lambda:FunctionArn", arn
+    yield from request_tags(given, place)
+
+
+def _configuration_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    if given.get("Layers"):
+        yield "lambda:Layer", tuple(given["Layers"])
+    vpc = given.get("VpcConfig") or {}
+    if vpc.get("SubnetIds"):
+        yield "lambda:SubnetIds", tuple(vpc["SubnetIds"])
+    if vpc.get("SecurityGroupIds"):
+        yield "lambda:SecurityGroupIds", tuple(vpc["SecurityGroupIds"])
+    yield from _signing_keys(given, place)
+    yield from request_tags(given, place)
+
+
+def _signing_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    if given.get("CodeSigningConfigArn"):
+        yield "lambda:CodeSigningConfigArn", given["CodeSigningConfigArn"]
+
+
+def _role(given: Input, place: Place) -> Iterator[str]:
+    if given.get("Role"):
+        yield given["Role"]
+
+
+def _pass_role_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    yield "iam:PassedToService", "lambda.amazonaws.com"
+    if given.get("FunctionName"):
+        yield "iam:AssociatedResourceArn", _whole_function(given, place)
+
+
+def _layers(given: Input, place: Place) -> Iterator[str]:
+    yield from given.get("Layers") or ()
+
+
+def _nothing(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    return iter(())
+
+
+_ROLE_AND_LAYERS: Final = (
+    Also("iam:PassRole", _role, _pass_role_keys),
+    Also("lambda:GetLayerVersion", _layers, _nothing),
+)
+
+_OF_NO_RESOURCE: Final = (
+    *("GetAccountSettings", "ListFunctions", "ListEventSourceMappings", "ListLayers", "ListLayerVersions"),
+    *("ListCodeSigningConfigs", "ListCapacityProviders"),
+)
+_OF_A_FUNCTION: Final = (
+    *("AddPermission", "RemovePermission", "GetPolicy", "GetFunction", "GetFunctionConfiguration"),
+    *(
+        "DeleteFunction",
+        "GetRuntimeManagementConfig",
+        "PutRuntimeManagementConfig",
+        "DeleteFunctionEventInvokeConfig",
+    ),
+    *("GetFunctionEventInvokeConfig", "PutFunctionEventInvokeConfig", "UpdateFunctionEventInvokeConfig"),
+    *(
+        "GetProvisionedConcurrencyConfig",
+        "PutProvisionedConcurrencyConfig",
+        "DeleteProvisionedConcurrencyConfig",
+    ),
+    *("GetFunctionScalingConfig", "PutFunctionScalingConfig", "ListDurableExecutionsByFunction"),
+    *(
+        "CreateFunctionUrlConfig",
+        "GetFunctionUrlConfig",
+        "UpdateFunctionUrlConfig",
+        "DeleteFunctionUrlConfig",
+    ),
+)
+_OF_A_WHOLE_FUNCTION: Final = (
+    *("CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration", "PublishVersion"),
+    *("ListVersionsByFunction", "CreateAlias", "UpdateAlias", "GetAlias", "DeleteAlias", "ListAliases"),
+    *("PutFunctionConcurrency", "GetFunctionConcurrency", "DeleteFunctionConcurrency"),
+    *("ListProvisionedConcurrencyConfigs", "ListFunctionEventInvokeConfigs", "ListFunctionUrlConfigs"),
+    *("GetFunctionCodeSigningConfig", "PutFunctionCodeSigningConfig", "DeleteFunctionCodeSigningConfig"),
+    *("GetFunctionRecursionConfig", "PutFunctionRecursionConfig"),
+)
+_OF_A_LAYER_VERSION: Final = (
+    *("GetLayerVersion", "DeleteLayerVersion", "GetLayerVersionPolicy"),
+    *("AddLayerVersionPermission", "RemoveLayerVersionPermission"),
+)
+_OF_A_MAPPING: Final = ("GetEventSourceMapping", "UpdateEventSourceMapping", "DeleteEventSourceMapping")
+_OF_A_SIGNING_CONFIG: Final = (
+    *("GetCodeSigningConfig", "UpdateCodeSigningConfig", "DeleteCodeSigningConfig"),
+    "ListFunctionsByCodeSigningConfig",
+)
+_OF_A_CAPACITY_PROVIDER: Final = (
+    *("CreateCapacityProvider", "GetCapacityProvider", "UpdateCapacityProvider", "DeleteCapacityProvider"),
+    "ListFunctionVersionsByCapacityProvider",
+)
+_OF_AN_EXECUTION: Final = (
+    *(
+        "CheckpointDurableExecution",
+        "DeleteDurableExecution",
+        "GetDurableExecution",
+        "GetDurableExecutionHistory",
+    ),
+    *("GetDurableExecutionState", "PauseDurableExecution", "ResumeDurableExecution", "StopDurableExecution"),
+)
+_OF_A_CALLBACK: Final = (
+    "SendDurableExecutionCallbackFailure",
+    "SendDurableExecutionCallbackHeartbeat",
+    "SendDurableExecutionCallbackSuccess",
+)  # a callback id names no execution by itself
+_OF_A_POLICY: Final = ("GetResourcePolicy", "PutResourcePolicy", "DeleteResourcePolicy")
+
+_CONDITIONS: Final[Mapping[str, Conditions]] = {
+    "AddPermission": _permission_keys,
+    "RemovePermission": _permission_keys,
+    "CreateFunction": _configuration_keys,
+    "UpdateFunctionConfiguration": _configuration_keys,
+    "PutFunctionCodeSigningConfig": _signing_keys,
+    "CreateFunctionUrlConfig": _url_keys,
+    "GetFunctionUrlConfig": _url_keys,
+    "UpdateFunctionUrlConfig": _url_keys,
+    "DeleteFunctionUrlConfig": _url_keys,
+    "GetEventSourceMapping": _mapping_keys,
+    "UpdateEventSourceMapping": _mapping_keys,
+    "DeleteEventSourceMapping": _mapping_keys,
+    "CreateCapacityProvider": request_tags,
+}
+_ALSO: Final[Mapping[str, tuple[Also, ...]]] = {
+    "CreateFunction": _ROLE_AND_LAYERS,
+    "UpdateFunctionConfiguration": _ROLE_AND_LAYERS,
+}
+
+
+def _rows() -> Iterator[tuple[str, Rule]]:
+    for operations, resource in (
+        (_OF_NO_RESOURCE, anything),
+        (_OF_A_FUNCTION, _function),
+        (_OF_A_WHOLE_FUNCTION, _whole_function),
+        (_OF_A_LAYER_VERSION, _layer_version),
+        (_OF_A_MAPPING, _mapping),
+        (_OF_A_SIGNING_CONFIG, _named_by("CodeSigningConfigArn")),
+        (_OF_A_CAPACITY_PROVIDER, _capacity_provider),
+        (_OF_AN_EXECUTION, _named_by("DurableExecutionArn")),
+        (_OF_A_CALLBACK, anything),
+        (_OF_A_POLICY, _named_by("ResourceArn")),
+    ):
+        for operation in operations:
+            yield (
+                operation,
+                Rule(f"lambda:{operation}", resource, _CONDITIONS.get(operation), _ALSO.get(operation, ())),
+            )
+    # Where the action is not the operation's name, or the resource is one of a kind.
+    for operation in ("Invoke", "InvokeWithResponseStream"):
+        yield operation, Rule("lambda:InvokeFunction", _function)
+    yield "InvokeAsync", Rule("lambda:InvokeFunction", _function)
+    yield "GetLayerVersionByArn", Rule("lambda:GetLayerVersion", _named_by("Arn"))
+    yield "PublishLayerVersion", Rule("lambda:PublishLayerVersion", _layer)
+    yield "CreateEventSourceMapping", Rule("lambda:CreateEventSourceMapping", anything, _mapping_keys)
+    yield "CreateCodeSigningConfig", Rule("lambda:CreateCodeSigningConfig", anything, request_tags)
+    yield "ListTags", Rule("lambda:ListTags", _named_by("Resource"))
+    yield "TagResource", Rule("lambda:TagResource", _named_by("Resource"), request_tags)
+    yield "UntagResource", Rule("lambda:UntagResource", _named_by("Resource"), removed_tags)
+
+
+ROWS: Final[Mapping[str, Rule]] = dict(_rows())
+"""Operation -> what it asks for; every operation of the model has a row, built or not."""
