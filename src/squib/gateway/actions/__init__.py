@@ -1,2 +1,2 @@
-"""What each operation asks permission for: action, resource, condition keys, as in AWS's service authorization
-reference has them. One module a service, one row an operation; `table` puts them together."""
+"""What each operation asks permission for: action, resource and condition keys, as AWS's service
+authorization reference has them. One module a service, one row an operation; `table` puts them together."""

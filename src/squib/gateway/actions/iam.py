@@ -54,6 +54,10 @@ def _source(given: Input, place: Place) -> str:
 def _boundary(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
     if given.get("PermissionsBoundary"):
         yield "iam:PermissionsBoundary", given["PermissionsBoundary"]
+
+
+def _new_entity(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    yield from _boundary(given, place)
     yield from _tags(given, place)
 
 
@@ -106,7 +110,7 @@ _OF_ENTITIES: Final[Mapping[Resource, tuple[str, ...]]] = {
 }
 
 _CONDITIONS: Final[Mapping[str, Conditions]] = {
-    **dict.fromkeys(("CreateUser", "CreateRole"), _boundary),
+    **dict.fromkeys(("CreateUser", "CreateRole"), _new_entity),
     **dict.fromkeys(("PutUserPermissionsBoundary", "PutRolePermissionsBoundary"), _boundary),
     **{
         f"{verb}{kind}Policy": _attached

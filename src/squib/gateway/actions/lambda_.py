@@ -90,6 +90,10 @@ def _mapping_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
         arn = place.known.mapping_function_arn(place.account_id, place.region, given["UUID"])
         if arn:
             yield "lambda:FunctionArn", arn
+
+
+def _new_mapping_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    yield from _mapping_keys(given, place)
     yield from request_tags(given, place)
 
 
@@ -101,6 +105,10 @@ def _configuration_keys(given: Input, place: Place) -> Iterator[tuple[str, Value
         yield "lambda:SubnetIds", tuple(vpc["SubnetIds"])
     if vpc.get("SecurityGroupIds"):
         yield "lambda:SecurityGroupIds", tuple(vpc["SecurityGroupIds"])
+
+
+def _new_function_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+    yield from _configuration_keys(given, place)
     yield from _signing_keys(given, place)
     yield from request_tags(given, place)
 
@@ -200,7 +208,7 @@ _OF_A_POLICY: Final = ("GetResourcePolicy", "PutResourcePolicy", "DeleteResource
 _CONDITIONS: Final[Mapping[str, Conditions]] = {
     "AddPermission": _permission_keys,
     "RemovePermission": _permission_keys,
-    "CreateFunction": _configuration_keys,
+    "CreateFunction": _new_function_keys,
     "UpdateFunctionConfiguration": _configuration_keys,
     "PutFunctionCodeSigningConfig": _signing_keys,
     "CreateFunctionUrlConfig": _url_keys,
@@ -242,7 +250,7 @@ def _rows() -> Iterator[tuple[str, Rule]]:
     yield "InvokeAsync", Rule("lambda:InvokeFunction", _function)
     yield "GetLayerVersionByArn", Rule("lambda:GetLayerVersion", _named_by("Arn"))
     yield "PublishLayerVersion", Rule("lambda:PublishLayerVersion", _layer)
-    yield "CreateEventSourceMapping", Rule("lambda:CreateEventSourceMapping", anything, _mapping_keys)
+    yield "CreateEventSourceMapping", Rule("lambda:CreateEventSourceMapping", anything, _new_mapping_keys)
     yield "CreateCodeSigningConfig", Rule("lambda:CreateCodeSigningConfig", anything, request_tags)
     yield "ListTags", Rule("lambda:ListTags", _named_by("Resource"))
     yield "TagResource", Rule("lambda:TagResource", _named_by("Resource"), request_tags)

@@ -11,9 +11,13 @@ def _role(given: Input, place: Place) -> str:
     return arn
 
 
-def _session_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
+def _role_session_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
     if given.get("ExternalId"):
         yield "sts:ExternalId", given["ExternalId"]
+    yield from _session_keys(given, place)
+
+
+def _session_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
     if given.get("RoleSessionName"):
         yield "sts:RoleSessionName", given["RoleSessionName"]
     if given.get("SourceIdentity"):
@@ -26,7 +30,7 @@ def _session_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
 
 
 ROWS: Final[Mapping[str, Rule]] = {
-    "AssumeRole": Rule("sts:AssumeRole", _role, _session_keys),
+    "AssumeRole": Rule("sts:AssumeRole", _role, _role_session_keys),
     "AssumeRoleWithWebIdentity": Rule("sts:AssumeRoleWithWebIdentity", _role, _session_keys),
     "DecodeAuthorizationMessage": Rule("sts:DecodeAuthorizationMessage", anything),
     "GetAccessKeyInfo": Rule("sts:GetAccessKeyInfo", anything),

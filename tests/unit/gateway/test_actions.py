@@ -1,0 +1,180 @@
+"""What operations ask permission for, against AWS's service authorization reference."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from squib.gateway.actions.rule import ANYTHING, Ask, Place, Rule, asks
+from squib.gateway.actions.table import TABLE
+from squib.model.identity import Principal, PrincipalKind, root_principal
+from squib.model.units import AccountId, Region
+
+ACCOUNT: Final = AccountId("000000000000")
+REGION: Final = Region("eu-west-1")
+REFERENCE: Final[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[2] / "cases/service_authorization.json").read_text()
+)["services"]
+ROWS: Final = sorted(TABLE.items())
+NOT_IN_THE_REFERENCE: Final = {
+    *(f"lambda:{verb}DurableExecution" for verb in ("Delete", "Pause", "Resume")),
+    *(f"lambda:{verb}ResourcePolicy" for verb in ("Get", "Put", "Delete")),
+}
+"""Operations of the model that the reference does not list yet; none is named otherwise there."""
+INPUT: Final = {
+    "FunctionName": "f",
+    "Qualifier": "live",
+    "LayerName": "l",
+    "VersionNumber": 3,
+    "UUID": "u",
+    "CapacityProviderName": "c",
+    "CodeSigningConfigArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-1",
+    "DurableExecutionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:1/durable-execution/e/1",
+    "Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f",
+    "ResourceArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f",
+    "Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:3",
+    "Role": f"arn:aws:iam::{ACCOUNT}:role/r",
+    "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/r",
+    "UserName": "u",
+    "RoleName": "r",
+    "GroupName": "g",
+    "PolicyName": "p",
+    "PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/p",
+    "PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:role/r",
+    "QueueUrl": f"http://127.0.0.1:4566/{ACCOUNT}/q",
+    "QueueName": "q",
+    "SourceArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q",
+    "logGroupName": "g",
+}
+
+
+class NothingKnown:
+    """A store with nothing in it."""
+
+    def iam_arn(self, account_id: AccountId, kind: str, name: str) -> str | None:
+        return None
+
+    def mapping_function_arn(self, account_id: AccountId, region: Region, uuid: str) -> str | None:
+        return None
+
+    def url_auth_type(self, function_arn: str) -> str | None:
+        return None
+
+
+def place(principal: Principal | None = None) -> Place:
+    return Place(principal or root_principal(ACCOUNT), ACCOUNT, REGION, NothingKnown())
+
+
+def asked(service: str, operation: str, **given: Any) -> list[Ask]:
+    return list(asks(TABLE[service, operation], given, place()))
+
+
+def reference_of(action: str) -> dict[str, Any]:
+    service, _, name = action.partition(":")
+    found: dict[str, Any] = REFERENCE[service]["actions"].get(name, {})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("named", "rule"), ROWS, ids=lambda value: ":".join(value) if isinstance(value, tuple) else ""
+)
+def test_each_action_is_one_of_aws_and_names_a_resource_of_its_type(
+    named: tuple[str, str], rule: Rule
+) -> None:
+    action = rule.action
+    if action in NOT_IN_THE_REFERENCE:
+        assert not reference_of(action)
+        return
+    known = reference_of(action)
+    assert known, f"{action} is no action of AWS"
+    resource = rule.resource(INPUT, place())
+    service = action.partition(":")[0]
+    patterns = [pattern_of(REFERENCE[service]["resources"][kind]) for kind in known["resources"]]
+    if resource == ANYTHING:
+        assert not patterns or named in ASKED_OF_ANYTHING
+    else:
+        assert any(re.fullmatch(pattern, resource) for pattern in patterns) or named in NAMED_ALL_THE_SAME, (
+            resource
+        )
+
+
+ASKED_OF_ANYTHING: Final = {
+    *(
+        ("lambda", f"SendDurableExecutionCallback{how}") for how in ("Failure", "Heartbeat", "Success")
+    ),  # a callback id does not say which execution it belongs to
+    ("sqs", "CancelMessageMoveTask"),  # nor a task handle its queue
+    ("sts", "GetSessionToken"),
+    ("iam", "GetAccessKeyLastUsed"),
+}
+NAMED_ALL_THE_SAME: Final = {("logs", "DescribeLogGroups")}  # AWS's refusals name the log group pattern
+
+
+def pattern_of(template: str) -> str:
+    """An expression for the ARNs of a template such as `arn:${Partition}:sqs:...`."""
+    parts = re.split(r"\$\{\w+\}", template)
+    return ".*".join(re.escape(part) for part in parts) + "(:.*)?"
+
+
+@pytest.mark.parametrize(
+    ("named", "rule"), ROWS, ids=lambda value: ":".join(value) if isinstance(value, tuple) else ""
+)
+def test_each_condition_key_is_one_that_aws_has_for_the_action(named: tuple[str, str], rule: Rule) -> None:
+    given = {
+        **INPUT,
+        "Tags": [{"Key": "k", "Value": "v"}] if named[0] in ("iam", "sts") else {"k": "v"},
+        "TagKeys": ["k"],
+        "Layers": ["arn:aws:lambda:eu-west-1:000000000000:layer:l:3"],
+        "VpcConfig": {"SubnetIds": ["s"], "SecurityGroupIds": ["g"]},
+        "Principal": "s3.amazonaws.com",
+        "FunctionUrlAuthType": "NONE",
+        "AuthType": "NONE",
+        "PermissionsBoundary": "arn:aws:iam::000000000000:policy/b",
+        "ExternalId": "e",
+        "RoleSessionName": "s",
+    }
+    for ask in asks(rule, given, place()):
+        allowed = {key.split("/")[0] for key in reference_of(ask.action).get("keys", ())}
+        assert {key.split("/")[0] for key in ask.keys} <= allowed, ask
+
+
+def test_a_function_is_asked_for_as_the_call_names_it() -> None:
+    whole = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+    assert asked("lambda", "Invoke", FunctionName="f") == [Ask("lambda:InvokeFunction", whole, {})]
+    assert asked("lambda", "Invoke", FunctionName="f", Qualifier="live")[0].resource == f"{whole}:live"
+    assert asked("lambda", "Invoke", FunctionName=f"{whole}:7")[0].resource == f"{whole}:7"
+    assert asked("lambda", "GetAlias", FunctionName="f", Name="live")[0].resource == whole
+
+
+def test_a_function_with_a_role_and_layers_asks_for_these_too() -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/r"
+    layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"
+    own, pass_role, get_layer = asked("lambda", "CreateFunction", FunctionName="f", Role=role, Layers=[layer])
+    assert own.keys == {"lambda:Layer": (layer,)}
+    assert (pass_role.action, pass_role.resource) == ("iam:PassRole", role)
+    assert pass_role.keys["iam:PassedToService"] == "lambda.amazonaws.com"
+    assert (get_layer.action, get_layer.resource) == ("lambda:GetLayerVersion", layer)
+
+
+def test_an_update_without_a_role_asks_for_no_role() -> None:
+    assert [ask.action for ask in asked("lambda", "UpdateFunctionConfiguration", FunctionName="f")] == [
+        "lambda:UpdateFunctionConfiguration"
+    ]
+
+
+def test_a_user_that_is_not_named_is_the_caller() -> None:
+    user = Principal(
+        kind=PrincipalKind.USER, account_id=ACCOUNT, arn=f"arn:aws:iam::{ACCOUNT}:user/a/me", user_id="AIDA"
+    )
+    [ask] = asks(TABLE["iam", "ListAccessKeys"], {}, place(user))
+    assert ask.resource == user.arn
+
+
+def test_a_queue_is_named_by_its_url_or_its_name_and_owner() -> None:
+    url = f"http://127.0.0.1:4566/{ACCOUNT}/q.fifo"
+    assert asked("sqs", "SendMessageBatch", QueueUrl=url) == [
+        Ask("sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q.fifo", {})
+    ]
+    [ask] = asked("sqs", "GetQueueUrl", QueueName="q", QueueOwnerAWSAccountId="111111111111")
+    assert ask.resource == f"arn:aws:sqs:{REGION}:111111111111:q"
