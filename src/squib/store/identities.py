@@ -42,6 +42,11 @@ class Identities:
         kinds = (ACCOUNTS, USERS, GROUPS, ROLES, MANAGED_POLICIES, USER_KEYS)
         self._by_kind: dict[str, Collection[Any, Any]] = {kind.name: store.collection(kind) for kind in kinds}
 
+    @property
+    def generation(self) -> int:
+        """Another number after every write of anything that is read here."""
+        return sum(collection.generation for collection in self._by_kind.values())
+
     # --- as a transaction reads
 
     def get(self, kind: Kind[K, V], key: K) -> V | None:
