@@ -64,7 +64,9 @@ _AWS_PRINCIPAL: Final = re.compile(
     re.ASCII,
 )
 _SERVICE_PRINCIPAL: Final = re.compile(
-    r"\*|[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?|[a-z0-9.-]+\.aws\.internal", re.ASCII
+    r"\*|[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?|[a-z0-9.-]+\.aws\.internal"
+    r"|[a-z0-9-]+\.amazon\.com",  # such as alexa-appkit, whose skills invoke functions
+    re.ASCII,
 )
 _FEDERATED_PRINCIPAL: Final = re.compile(
     r"arn:aws[a-z-]*:iam::\d{12}:(oidc-provider|saml-provider)/\S+"

@@ -30,9 +30,10 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
 ALIASES: Final = Kind("alias", ItemKey, Alias)
 
 
-def qualified_key(function: FunctionKey, qualifier: str) -> ItemKey:
-    """The key of what belongs to a qualifier of a function: `NAME:QUALIFIER`."""
-    return ItemKey(function.account_id, function.region, f"{function.name}:{qualifier}")
+def qualified_key(function: FunctionKey, qualifier: str | None) -> ItemKey:
+    """The key of what belongs to a qualifier of a function: `NAME:QUALIFIER`; `NAME` without a qualifier."""
+    name = function.name if qualifier is None else f"{function.name}:{qualifier}"
+    return ItemKey(function.account_id, function.region, name)
 
 
 def version_for(alias: Alias, *, draw: float) -> str:

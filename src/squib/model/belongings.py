@@ -11,12 +11,20 @@ from typing import Any, Final
 from squib.model.alias import ALIASES
 from squib.model.code_signing import FUNCTION_CODE_SIGNING
 from squib.model.concurrency import RESERVED_CONCURRENCY
+from squib.model.event_invoke import EVENT_INVOKE_CONFIGS
 from squib.model.function import VERSIONS
+from squib.model.function_url import FUNCTION_URLS
 from squib.model.item import Kind
+from squib.model.recursion import RECURSION_CONFIGS
+from squib.model.resource_policy import RESOURCE_POLICIES
 
 BELONGINGS: Final[tuple[Kind[Any, Any], ...]] = (
     VERSIONS,
     ALIASES,
     RESERVED_CONCURRENCY,
     FUNCTION_CODE_SIGNING,
+    RESOURCE_POLICIES,
+    EVENT_INVOKE_CONFIGS,
+    RECURSION_CONFIGS,
+    FUNCTION_URLS,
 )

@@ -276,6 +276,39 @@ class CodeVerificationFailed(ApiError):
         super().__init__(message, fields={"Type": "User"})
 
 
+class UnreservedConcurrencyTooLow(ApiError):
+    """400: too little of the account's concurrency would stay unreserved. Without a `Type`."""
+
+    code, status = "InvalidParameterValueException", 400
+
+    def __init__(self, parameter: str, minimum: int) -> None:
+        super().__init__(
+            f"Specified {parameter} for function decreases account's UnreservedConcurrentExecution below "
+            f"its minimum value of [{minimum}]."
+        )
+
+
+class ConcurrencyBeyondUnreserved(ApiError):
+    """400: more provisioned concurrency than the account has unreserved. Without a `Type`."""
+
+    code, status = "InvalidParameterValueException", 400
+
+    def __init__(self, unreserved: int) -> None:
+        super().__init__(
+            "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency "
+            f"[{unreserved}]."
+        )
+
+
+class ProvisionedConcurrencyConfigNotFound(ApiError):
+    """404: nothing is provisioned for this version or alias."""
+
+    code, status = "ProvisionedConcurrencyConfigNotFoundException", 404
+
+    def __init__(self) -> None:
+        super().__init__("No Provisioned Concurrency Config found for this function", fields={"Type": "User"})
+
+
 class PolicyLengthExceeded(ApiError):
     """400: a resource's policy would be too long."""
 

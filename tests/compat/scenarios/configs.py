@@ -21,11 +21,11 @@ _R = "TestLambdaReservedConcurrency::"
 
 @scenario(f"{_R}test_function_concurrency_exceptions")
 def concurrency_refused(scene: Scene) -> None:
-    put, client = "put_function_concurrency", scene.client(checks_parameters=False)
+    put = "put_function_concurrency"
     answer = f"{put}_with_function_name_doesnotexist"
     scene.ask(answer, put, **_MISSING, ReservedConcurrentExecutions=1)
     answer = f"{answer}_and_invalid_concurrency"
-    scene.ask(answer, put, client=client, **_MISSING, ReservedConcurrentExecutions=-1)
+    scene.ask(answer, put, **_MISSING, ReservedConcurrentExecutions=1_000_000)
     name = scene.deployed()
     scene.ask(None, "publish_version", FunctionName=name)
     qualified = {"FunctionName": scene.arn(name, "1"), "ReservedConcurrentExecutions": 1}

@@ -10,6 +10,7 @@ from squib.control_plane.lambda_.code import CodeLocations
 from squib.control_plane.lambda_.deletion import delete_function, delete_version
 from squib.control_plane.lambda_.lookup import record_of, reference_of, version_of
 from squib.control_plane.lambda_.pages import page_size, page_start
+from squib.control_plane.lambda_.reserved_concurrency import concurrency, unreserved
 from squib.control_plane.lambda_.shapes import configuration, summary
 from squib.control_plane.lambda_.versions import qualified
 from squib.control_plane.pagination import marker
@@ -59,6 +60,8 @@ class FunctionService:
         }
         if tags := record_of(self._store.memory, reference).tags:
             output["Tags"] = dict(tags)
+        if reserved := concurrency(self._store.memory, reference.key):
+            output["Concurrency"] = reserved
         return OperationResult(output=output)
 
     async def get_function_configuration(self, call: AuthorizedCall) -> OperationResult:
@@ -118,6 +121,12 @@ class FunctionService:
 
     async def get_account_settings(self, call: AuthorizedCall) -> OperationResult:
         count, size_bytes = usage(self._store, call.account_id, call.region)
+        left = unreserved(
+            self._store.memory,
+            call.account_id,
+            call.region,
+            account_concurrency=self._account_concurrency,
+        )
         return OperationResult(
             output={
                 "AccountLimit": {
@@ -125,7 +134,7 @@ class FunctionService:
                     "CodeSizeUnzipped": MAX_UNZIPPED_BYTES,
                     "CodeSizeZipped": MAX_ZIP_UPLOAD_BYTES,
                     "ConcurrentExecutions": self._account_concurrency,
-                    "UnreservedConcurrentExecutions": self._account_concurrency,
+                    "UnreservedConcurrentExecutions": left,
                 },
                 "AccountUsage": {"TotalCodeSize": size_bytes, "FunctionCount": count},
             }

@@ -5,7 +5,7 @@ within `decide`.
 """
 
 from squib.model.alias import ALIASES, Alias, qualified_key
-from squib.model.arn import FunctionReference, is_version_number, parse_function_reference
+from squib.model.arn import FunctionReference, is_alias_name, is_version_number, parse_function_reference
 from squib.model.errors import (
     AccessDenied,
     InvalidParameterValue,
@@ -59,6 +59,13 @@ def not_given(principal: Principal, arn: str, action: str) -> AccessDenied:
         f"User: {principal.arn} is not authorized to perform: {action} on resource: {arn} "
         f"because no resource-based policy allows the {action} action"
     )
+
+
+def missing(reference: FunctionReference) -> ResourceNotFound:
+    """What does not exist, as those say that work on versions and aliases."""
+    if reference.qualifier is not None and is_alias_name(reference.qualifier):
+        return ResourceNotFound(f"Cannot find alias arn: {reference.arn}")
+    return not_found(reference)
 
 
 def record_of(reader: Reader, reference: FunctionReference) -> FunctionRecord:

@@ -8,12 +8,19 @@ from squib.control_plane.lambda_.aliases import AliasService
 from squib.control_plane.lambda_.changes import ChangeService
 from squib.control_plane.lambda_.code import CodeLocations
 from squib.control_plane.lambda_.code_signing import CodeSigningService, CodeSigningTags
+from squib.control_plane.lambda_.event_invoke import EventInvokeService
 from squib.control_plane.lambda_.function_code_signing import FunctionCodeSigningService
 from squib.control_plane.lambda_.functions import FunctionService
 from squib.control_plane.lambda_.layer_policies import LayerPolicyService
 from squib.control_plane.lambda_.layers import LayerService
+from squib.control_plane.lambda_.permissions import PermissionService
+from squib.control_plane.lambda_.provisioned_concurrency import ProvisionedConcurrencyService
+from squib.control_plane.lambda_.recursion import RecursionService
+from squib.control_plane.lambda_.reserved_concurrency import ReservedConcurrencyService
 from squib.control_plane.lambda_.tags import FunctionTags, TagService
+from squib.control_plane.lambda_.urls import FunctionUrlService
 from squib.control_plane.lambda_.versions import VersionService
+from squib.model.function_url import FunctionUrlAddress
 from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
 from squib.model.operation import Handler
 from squib.store.base import Store
@@ -23,10 +30,12 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaOptions:
-    """Quotas of an account in one region."""
+    """Quotas of an account in one region, and what squib is set up to serve."""
 
     account_concurrency: int = ACCOUNT_CONCURRENCY
     code_storage_bytes: int = CODE_STORAGE_BYTES
+    function_urls: FunctionUrlAddress | None = None
+    """Where function URLs are served; None: nowhere."""
 
 
 class LambdaService:
@@ -47,6 +56,12 @@ class LambdaService:
             CodeSigningService(store, clock, entropy),
             FunctionCodeSigningService(store),
             TagService(store, entropy, (FunctionTags(), CodeSigningTags())),
+            PermissionService(store, entropy),
+            ReservedConcurrencyService(store, account_concurrency=options.account_concurrency),
+            ProvisionedConcurrencyService(store, account_concurrency=options.account_concurrency),
+            EventInvokeService(store, clock),
+            RecursionService(store),
+            FunctionUrlService(store, clock, entropy, address=options.function_urls),
         )
 
     def handlers(self) -> Mapping[str, Handler]:
