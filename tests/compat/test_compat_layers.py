@@ -158,6 +158,16 @@ def test_a_deleted_layer_serves_the_functions_that_have_it_also_after_a_restart(
         assert json.loads(answer["Payload"].read()) == [0, 1]
 
 
+def test_a_published_version_keeps_its_layers(squib: Squib) -> None:
+    arns = [publish(squib, {"python/same.py": f"X = {number}\n"}) for number in range(2)]
+    function = squib.deploy("import same\ndef handler(event, context):\n    return same.X\n", Layers=arns[:1])
+    version = function.client.publish_version(FunctionName=function.name)["Version"]
+    function.configure(Layers=arns[1:])
+    function.client.delete_layer_version(LayerName=arns[0].rpartition(":")[0], VersionNumber=1)
+    assert function.invoke().value == 1
+    assert function.invoke(Qualifier=version).value == 0
+
+
 def test_a_functions_own_python_path_is_searched(squib: Squib) -> None:
     layer = publish(squib, {"mine/own.py": "VALUE = 'own'\n"})
     source = "import own\ndef handler(event, context):\n    return own.VALUE\n"

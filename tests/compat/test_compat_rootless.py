@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.functions import Function
+from harness.functions import Function, zip_of
 from harness.squib import Squib, new_data_dir
 
 NOBODY = 65_534
@@ -82,6 +82,16 @@ def test_a_function_does_not_see_squib(kind: Squib, function: Function) -> None:
         assert function.invoke(["write", path]).value in ("OSError", "PermissionError")
     secrets = set(kind.root_key())
     assert secrets & set(function.invoke("variables").value.values()) == set()
+
+
+def test_layers_show_at_opt(kind: Squib) -> None:
+    client, arns = kind.client(), []
+    for number in range(2):
+        content = zip_of({f"python/part{number}.py": f"X = {number}\n", "same": str(number)})
+        told = client.publish_layer_version(LayerName=f"layer{number}", Content={"ZipFile": content})
+        arns.append(told["LayerVersionArn"])
+    source = "import part0, part1\ndef handler(event, context):\n    return open('/opt/same').read()"
+    assert kind.deploy(source, Layers=arns).invoke().value == "1"
 
 
 def test_it_runs_node(kind: Squib) -> None:
