@@ -58,7 +58,6 @@ from squib.store.data_dir import DataDirLock
 from squib.store.identities import Identities
 from squib.store.key_uses import KeyUses
 from squib.store.keyring import KeyRing
-from squib.store.sealing import Seal
 from squib.store.sqlite import SqliteStore, StoreOptions, open_store
 
 log = logging.getLogger("squib.app")
@@ -192,7 +191,7 @@ async def _serve(settings: Settings, machine: Machine) -> int:
             identities,
             store.collection(USER_KEYS),
             KeyUses(store),
-            Seal.load_or_create(data_dir, entropy),
+            store.seal,
             clock,
             entropy,
         )

@@ -21,6 +21,7 @@ from squib.model.function import (
 )
 from squib.model.limits import MAX_LOG_EVENT_BYTES
 from squib.model.log import LogEvent, LogGroup, LogGroupKey
+from squib.model.secret import SecretMap
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, MonotonicMs, Region
 from squib.store.base import Store, Transaction
 from squib.store.data_dir import DataDirBusy
@@ -79,7 +80,7 @@ def record(named: FunctionKey | str = "f", description: str = "") -> FunctionRec
         logging=LoggingConfig(log_group="/aws/lambda/f"),
         state=State.PENDING,
         description=description,
-        environment_variables={"A": "ü"},
+        environment_variables=SecretMap({"A": "ü"}),
         extra={"SnapStart": {"ApplyOn": "None"}},
     )
     return FunctionRecord(declared=version)

@@ -34,7 +34,8 @@ def environment_variables(
             "/var/runtime/node_modules:/var/runtime:/var/task"
         )
     variables["AWS_ENDPOINT_URL"] = endpoint_url
-    variables.update(function.environment_variables or {})
+    if function.environment_variables is not None:
+        variables.update(function.environment_variables.plain)
     variables |= {
         "_HANDLER": function.handler,
         "AWS_REGION": function.key.region,

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from squib.model.item import ItemKey, Kind
+from squib.model.secret import SecretMap
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 LATEST = "$LATEST"
@@ -113,7 +114,7 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: int = 3
     memory_mib: int = 128
     ephemeral_mib: int = 512
-    environment_variables: Mapping[str, str] | None = None
+    environment_variables: SecretMap | None = None
     architecture: str = "x86_64"
     package_type: str = "Zip"
     tracing_mode: str = "PassThrough"

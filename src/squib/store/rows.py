@@ -1,25 +1,20 @@
 """Rows to model and back: the only place where column names meet fields.
 
-A row is a few columns to find it by and one JSON document. Fields of a document that this squib does not know
-are passed over, so a database survives a step back to an older squib of the same schema version.
+A row is a few columns to find it by and one JSON document. Items have documents of their own (documents.py).
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from squib.model.errors import PlatformError
-from squib.model.item import Key, Kind
 from squib.model.log import LogGroup, LogGroupKey
 from squib.model.units import AccountId, EpochMs, Region
 from squib.store.log_state import StreamState
 
 Parameters: TypeAlias = Mapping[str, str | int | None]
 Row: TypeAlias = tuple[object, ...]
-K = TypeVar("K", bound=Key)
-V = TypeVar("V", bound=msgspec.Struct)
 T = TypeVar("T")
 
 _states: Final = msgspec.json.Decoder(StreamState)
@@ -51,33 +46,6 @@ class _GroupDocument(msgspec.Struct, kw_only=True):
 
 
 _groups: Final = msgspec.json.Decoder(_GroupDocument)
-
-
-def item_key_parameters(kind: Kind[K, V], key: K) -> Parameters:
-    """The columns that name an item."""
-    return {"kind": kind.name, "account_id": key.account_id, "region": key.region, "name": key.name}
-
-
-def item_parameters(kind: Kind[K, V], key: K, value: V) -> Parameters:
-    """All columns of an item."""
-    return {**item_key_parameters(kind, key), "document": msgspec.json.encode(value).decode()}
-
-
-def item_from(kind: Kind[K, V], row: Row) -> V:
-    """From the one column `document`."""
-    value: V = _decode(_decoder(kind.value_type), row[0], kind.name)
-    return value
-
-
-def named_item_from(kind: Kind[K, V], row: Row) -> tuple[K, V]:
-    """From document, account_id, region, name."""
-    key = kind.key(AccountId(str(row[1])), Region(str(row[2])), str(row[3]))
-    return key, item_from(kind, row)
-
-
-@cache
-def _decoder(kind: type[V]) -> msgspec.json.Decoder[V]:
-    return msgspec.json.Decoder(kind)
 
 
 def group_key_parameters(key: LogGroupKey) -> Parameters:

@@ -12,18 +12,19 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from squib.clock import Clock
+from squib.clock import Clock, SystemEntropy
 from squib.model.function import FUNCTIONS, FunctionKey, FunctionRecord
 from squib.model.item import Key, Kind
-from squib.store import rows
 from squib.store.base import Transaction
 from squib.store.blobs import FileBlobs
 from squib.store.collections import Collections, MemoryCollection, MemoryReader
 from squib.store.data_dir import DataDirLock, make_private_file
+from squib.store.documents import Documents
 from squib.store.log_segments import Segments
 from squib.store.logs import FileLogs, recover_open_streams
 from squib.store.migrate import migrate
 from squib.store.queries import QUERIES
+from squib.store.sealing import Seal
 from squib.store.transaction import SqliteTransaction
 from squib.store.writer import Writer
 
@@ -77,7 +78,7 @@ class SqliteStore:
 
         def load(connection: sqlite3.Connection) -> list[tuple[K, V]]:
             found = connection.execute(QUERIES["load_items"], {"kind": kind.name})
-            return [rows.named_item_from(kind, row) for row in found]
+            return [self._documents.item(kind, row) for row in found]
 
         return self._collections.of(kind, lambda: self._look_at_connection(load))
 
@@ -88,6 +89,11 @@ class SqliteStore:
     @property
     def functions(self) -> MemoryCollection[FunctionKey, FunctionRecord]:
         return self.collection(FUNCTIONS)
+
+    @property
+    def seal(self) -> Seal:
+        """The data directory's own: what it seals, only this directory opens."""
+        return self._seal
 
     @property
     def blobs(self) -> FileBlobs:
@@ -106,7 +112,7 @@ class SqliteStore:
 
         def run(connection: sqlite3.Connection) -> T:
             nonlocal transaction
-            transaction = SqliteTransaction(connection)
+            transaction = SqliteTransaction(connection, self._documents)
             try:
                 return decide(transaction)
             finally:
@@ -121,7 +127,7 @@ class SqliteStore:
         """See `base`. `look` sees one consistent state, and cannot write."""
 
         def run(connection: sqlite3.Connection) -> T:
-            transaction = SqliteTransaction(connection)
+            transaction = SqliteTransaction(connection, self._documents)
             try:
                 return look(transaction)
             finally:
@@ -143,6 +149,8 @@ class SqliteStore:
         await self.close()
 
     def _open(self, options: StoreOptions, clock: Clock) -> None:
+        self._seal = Seal.load_or_create(options.data_dir, SystemEntropy())
+        self._documents = Documents(self._seal)
         make_private_file(self._path)
         self._connection = self._connect("configure_writer")
         migrate(self._connection)

@@ -10,6 +10,7 @@ from squib.model.item import Key, Kind
 from squib.model.units import AccountId, Region
 from squib.store import rows
 from squib.store.collections import Change
+from squib.store.documents import Documents, key_parameters
 from squib.store.queries import QUERIES
 
 K = TypeVar("K", bound=Key)
@@ -21,13 +22,14 @@ _NO_LIMIT = -1
 class SqliteTransaction:
     """Implements `base.Transaction`; `changes` lists what was written, in order."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, documents: Documents) -> None:
         self._connection: sqlite3.Connection | None = connection
+        self._documents = documents
         self.changes: list[Change] = []
 
     def get(self, kind: Kind[K, V], key: K) -> V | None:
-        row = self.execute("get_item", rows.item_key_parameters(kind, key)).fetchone()
-        return None if row is None else rows.item_from(kind, row)
+        row = self.execute("get_item", key_parameters(kind, key)).fetchone()
+        return None if row is None else self._documents.item(kind, row)[1]
 
     def page(
         self,
@@ -47,14 +49,14 @@ class SqliteTransaction:
             "after": after,
             "limit": _NO_LIMIT if limit is None else limit,
         }
-        return [rows.item_from(kind, row) for row in self.execute("list_items", parameters)]
+        return [self._documents.item(kind, row)[1] for row in self.execute("list_items", parameters)]
 
     def put(self, kind: Kind[K, V], key: K, value: V) -> None:
-        self.execute("put_item", rows.item_parameters(kind, key, value))
+        self.execute("put_item", self._documents.parameters(kind, key, value))
         self.changes.append((kind, key, value))
 
     def delete(self, kind: Kind[K, V], key: K) -> bool:
-        if self.execute("delete_item", rows.item_key_parameters(kind, key)).rowcount == 0:
+        if self.execute("delete_item", key_parameters(kind, key)).rowcount == 0:
             return False
         self.changes.append((kind, key, None))
         return True

@@ -30,6 +30,27 @@ def with_plane(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+            "The subnet ID 'subnet-1' does not exist",
+        ),
+        ({"SecurityGroupIds": ["sg-1"]}, "The security group 'sg-1' does not exist"),
+    ],
+)
+def test_subnets_and_groups_do_not_exist_here(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    async def use(plane: ControlPlane) -> None:
+        error = await refused(plane.create(VpcConfig=given))
+        assert (error.code, error.message.split("Error Message: ")[1]) == (
+            "InvalidParameterValueException",
+            message,
+        )
+
+    with_plane(tmp_path, use)
+
+
 async def refused(call: Awaitable[object]) -> ApiError:
     with pytest.raises(ApiError) as caught:
         await call
@@ -37,7 +58,7 @@ async def refused(call: Awaitable[object]) -> ApiError:
 
 
 UNBUILT: list[tuple[str, Any]] = [
-    ("VpcConfig", {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}),
+    ("VpcConfig", {"Ipv6AllowedForDualStack": True}),
     ("FileSystemConfigs", [{"Arn": "arn:aws:elasticfilesystem:x", "LocalMountPath": "/mnt/x"}]),
     ("DeadLetterConfig", {"TargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"}),
     ("KMSKeyArn", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"),

@@ -5,6 +5,7 @@ import msgspec
 from squib.environment.variables import environment_variables, runtime_version
 from squib.model.function import CodeRef, FunctionKey, FunctionVersion, LoggingConfig, State
 from squib.model.identity import AccessKey, root_principal
+from squib.model.secret import SecretMap
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 ACCOUNT = AccountId("000000000000")
@@ -37,7 +38,7 @@ def variables(**changes: object) -> dict[str, str]:
 
 def test_reserved_variables_are_there_and_cannot_be_overridden() -> None:
     own = {"AWS_REGION": "mars", "_HANDLER": "x", "AWS_SESSION_TOKEN": "stolen", "TABLE": "t"}
-    got = variables(environment_variables=own)
+    got = variables(environment_variables=SecretMap(own))
     assert got["AWS_REGION"] == got["AWS_DEFAULT_REGION"] == "eu-west-1"
     assert got["_HANDLER"] == "app.handler"
     assert got["AWS_LAMBDA_FUNCTION_NAME"] == "thumbnail"
@@ -51,7 +52,7 @@ def test_reserved_variables_are_there_and_cannot_be_overridden() -> None:
 
 def test_unreserved_variables_can_be_overridden() -> None:
     own = {"TZ": "Europe/Berlin", "PATH": "/x", "AWS_ENDPOINT_URL": "http://mine"}
-    got = variables(environment_variables=own)
+    got = variables(environment_variables=SecretMap(own))
     assert (got["TZ"], got["PATH"], got["AWS_ENDPOINT_URL"]) == ("Europe/Berlin", "/x", "http://mine")
 
 

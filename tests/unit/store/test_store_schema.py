@@ -8,14 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from squib.clock import SystemEntropy
 from squib.model.account import ACCOUNTS, Account, account_key
 from squib.model.errors import PlatformError
 from squib.model.function import FUNCTIONS
 from squib.model.units import AccountId, EpochMs
 from squib.store import rows
 from squib.store.data_dir import DataDirBusy, DataDirLock
+from squib.store.documents import Documents
 from squib.store.migrate import SchemaTooNew, migrate, schema_version
 from squib.store.queries import MIGRATIONS, QUERIES, Migration, parse
+from squib.store.sealing import Seal
 
 
 @pytest.fixture
@@ -70,6 +73,9 @@ def test_queries_are_parsed_by_their_names() -> None:
     assert parse("-- name: a\nSELECT 1;\n\n-- name: b\nSELECT\n2;\n") == {"a": "SELECT 1;", "b": "SELECT\n2;"}
 
 
+DOCUMENTS = Documents(Seal(b"k" * 32, SystemEntropy()))
+NAMED = ("000000000000", "eu-west-1", "f")
+
 FUNCTION = {
     "declared": {
         "key": {"account_id": "000000000000", "region": "eu-west-1", "name": "f", "shard": 3},
@@ -90,7 +96,7 @@ FUNCTION = {
 
 
 def test_fields_of_a_later_squib_are_passed_over() -> None:
-    record = rows.item_from(FUNCTIONS, (msgspec.json.encode(FUNCTION).decode(),))
+    record = DOCUMENTS.item(FUNCTIONS, (msgspec.json.encode(FUNCTION).decode(), *NAMED))[1]
     assert record.key.region == "eu-west-1"
     assert record.active is None
 
@@ -98,7 +104,7 @@ def test_fields_of_a_later_squib_are_passed_over() -> None:
 @pytest.mark.parametrize("document", ["", "{}", "[]", '{"declared": {}}'])
 def test_a_document_that_makes_no_sense_names_its_kind(document: str) -> None:
     with pytest.raises(rows.UnreadableRow, match="holds a function that"):
-        rows.item_from(FUNCTIONS, (document,))
+        DOCUMENTS.item(FUNCTIONS, (document, *NAMED))
 
 
 def test_the_data_directory_has_one_owner(tmp_path: Path) -> None:
@@ -125,10 +131,10 @@ def test_functions_and_accounts_of_the_second_schema_become_items(connection: sq
     connection.execute("INSERT INTO account VALUES ('000000000000', '{\"created_at_ms\": 7}')")
     migrate(connection)
     [function] = connection.execute(QUERIES["load_items"], {"kind": FUNCTIONS.name}).fetchall()
-    key, record = rows.named_item_from(FUNCTIONS, function)
+    key, record = DOCUMENTS.item(FUNCTIONS, function)
     assert key == record.key
     [account] = connection.execute(QUERIES["load_items"], {"kind": ACCOUNTS.name}).fetchall()
-    assert rows.named_item_from(ACCOUNTS, account) == (
+    assert DOCUMENTS.item(ACCOUNTS, account) == (
         account_key(AccountId("000000000000")),
         Account(created_at_ms=EpochMs(7)),
     )
@@ -146,7 +152,7 @@ def test_functions_of_the_third_schema_get_a_content_and_keep_their_tags(
         connection.execute("INSERT INTO item VALUES ('function', '1', 'r', ?, ?)", (name, stored))
     migrate(connection)
     found = connection.execute(QUERIES["load_items"], {"kind": FUNCTIONS.name}).fetchall()
-    first, second = (rows.named_item_from(FUNCTIONS, row)[1] for row in found)
+    first, second = (DOCUMENTS.item(FUNCTIONS, row)[1] for row in found)
     assert first.active is not None
     assert (first.declared.content_id, first.active.content_id) == ("now", "before")
     assert first.tags == second.tags == {"a": "b"}

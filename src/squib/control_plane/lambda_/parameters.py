@@ -19,6 +19,7 @@ from squib.model.errors import (
 from squib.model.function import LoggingConfig
 from squib.model.limits import MAX_ENVIRONMENT_BYTES, MAX_ZIP_UPLOAD_BYTES
 from squib.model.runtime import check_runtime
+from squib.model.secret import SecretMap
 from squib.model.units import AccountId
 
 Input = Mapping[str, Any]
@@ -55,7 +56,7 @@ _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
     "SnapStart": lambda value: value.get("ApplyOn", "None") == "None",
     "SourceKMSKeyArn": _falsy,
     "TracingConfig": lambda value: value.get("Mode", "PassThrough") == "PassThrough",
-    "VpcConfig": _without("SubnetIds", "SecurityGroupIds", "Ipv6AllowedForDualStack"),
+    "VpcConfig": _without("Ipv6AllowedForDualStack"),
 }
 """Parameters that squib does not build yet: the values that ask for nothing, and are therefore taken."""
 
@@ -153,10 +154,11 @@ def fields(given: Input, *, account_id: AccountId) -> dict[str, Any]:
     if "role_arn" in changed:
         check_role(changed["role_arn"], account_id)
     if given.get("Environment") is not None:
-        changed["environment_variables"] = environment_variables(given["Environment"])
+        changed["environment_variables"] = SecretMap(environment_variables(given["Environment"]))
     if given.get("EphemeralStorage") is not None:
         changed["ephemeral_mib"] = given["EphemeralStorage"]["Size"]
     if given.get("VpcConfig") is not None:
+        _check_vpc(given["VpcConfig"])
         changed["extra"] = {"VpcConfig": _NO_VPC}
     return changed
 
@@ -178,6 +180,22 @@ _PLAIN: Final = {
 _NO_VPC: Final = {"Ipv6AllowedForDualStack": False, "SecurityGroupIds": [], "SubnetIds": [], "VpcId": ""}
 CONFIGURATION: Final = frozenset((*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig"))
 """Configuration parameters that take effect."""
+
+
+def _check_vpc(given: Input) -> None:
+    """There is no VPC here, so that AWS's answer to subnets and groups that do not exist is the true one."""
+    subnets: Sequence[str] = given.get("SubnetIds") or ()
+    groups: Sequence[str] = given.get("SecurityGroupIds") or ()
+    if subnets:
+        raise InvalidParameterValue(
+            "Error occurred while DescribeSubnets. EC2 Error Code: InvalidSubnetID.NotFound. "
+            f"EC2 Error Message: The subnet ID '{subnets[0]}' does not exist"
+        )
+    if groups:
+        raise InvalidParameterValue(
+            "Error occurred while DescribeSecurityGroups. EC2 Error Code: InvalidGroup.NotFound. "
+            f"EC2 Error Message: The security group '{groups[0]}' does not exist"
+        )
 
 
 def _check_text(value: str, member: str) -> None:

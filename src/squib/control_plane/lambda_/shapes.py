@@ -57,7 +57,7 @@ def summary(version: FunctionVersion, *, qualifier: str | None = None) -> dict[s
             {"Arn": layer.arn, "CodeSize": layer.content.size_bytes} for layer in version.layers
         ]
     if version.environment_variables is not None:
-        shape["Environment"] = {"Variables": dict(version.environment_variables)}
+        shape["Environment"] = {"Variables": dict(version.environment_variables.plain)}
     return shape
 
 

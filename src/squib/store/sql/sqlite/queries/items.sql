@@ -1,9 +1,9 @@
 -- name: get_item
-SELECT document FROM item
+SELECT document, account_id, region, name FROM item
 WHERE kind = :kind AND account_id = :account_id AND region = :region AND name = :name;
 
 -- name: list_items
-SELECT document FROM item
+SELECT document, account_id, region, name FROM item
 WHERE kind = :kind AND account_id = :account_id AND region = :region AND name > :after AND name >= :prefix
   AND substr(name, 1, length(:prefix)) = :prefix
 ORDER BY name
