@@ -284,6 +284,7 @@ class _Parts:
         self._url = endpoint.url_of(host, port)
         inside_url = f"http://127.0.0.1:{port}"
         environments = settings.environments
+        self._cache = CodeCache(self._data_dir / "code")
         self._pool = Pool(
             driver=driver,
             logs=store.logs,
@@ -293,6 +294,7 @@ class _Parts:
             revoke=keyring.revoke,
             endpoint=lambda exchange: self._gateway.on_exchange(exchange, inside_url),
             on_endpoint_too_large=lambda exchange: self._gateway.on_too_large(exchange),
+            extensions=self._cache.extensions_of,
             options=PoolOptions(
                 max_environments=environments.max_environments,
                 idle_expiry_s=environments.idle_expiry_s,
@@ -300,7 +302,6 @@ class _Parts:
                 endpoint_url=inside_url,
             ),
         )
-        self._cache = CodeCache(self._data_dir / "code")
         self._activation = Activation(
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )

@@ -19,6 +19,7 @@ from typing import Final
 
 from squib.model.archive import UNREADABLE, ArchiveFile, InvalidArchive, open_archive, plan
 from squib.model.errors import PlatformError
+from squib.model.function import FunctionVersion
 from squib.model.layer_tree import lay_over
 from squib.model.units import ArchiveDigest
 
@@ -50,6 +51,7 @@ class CodeCache:
         self._ready: set[ArchiveDigest] = set()
         self._unpacking: dict[ArchiveDigest, asyncio.Future[None]] = {}
         self._temporary: set[str] = set()
+        self._extensions: dict[ArchiveDigest, tuple[str, ...]] = {}  # of layers
         self._closed = False
 
     def path(self, digest: ArchiveDigest) -> Path:
@@ -72,9 +74,19 @@ class CodeCache:
         archives = dict(layers)
         for layer, archive_path in archives.items():
             await self.ensure(layer, archive_path)
-        if len(layers) == 1:
-            return self.path(digest)
-        return await self._ensure(digest, lambda root: self._lay_over(layers, root))
+        if len(layers) > 1:
+            await self._ensure(digest, lambda root: self._lay_over(layers, root))
+        if digest not in self._extensions:
+            loop = asyncio.get_running_loop()
+            self._extensions[digest] = await loop.run_in_executor(
+                self._threads, find_extensions, self.path(digest)
+            )
+        return self.path(digest)
+
+    def extensions_of(self, function: FunctionVersion) -> tuple[str, ...]:
+        """The external extensions among a function's layers, which `ensure_layers` has returned."""
+        digest = function.opt_digest if function.layers else None
+        return () if digest is None else self._extensions.get(digest, ())
 
     async def _ensure(self, digest: ArchiveDigest, write: Callable[[bytes], None]) -> Path:
         if digest not in self._ready:
@@ -101,6 +113,7 @@ class CodeCache:
                 if name not in self._temporary:
                     await loop.run_in_executor(self._threads, self._discard, name)
             elif digest not in self._unpacking and not keep(digest):
+                self._extensions.pop(digest, None)
                 self._ready.discard(digest)  # from here to the rename nothing else runs on the loop
                 trash = self._put_aside(name)
                 removed += len(name) == _DIGEST_DIGITS
@@ -200,6 +213,16 @@ class CodeCache:
         else:
             path.unlink(missing_ok=True)
         self._temporary.discard(name)
+
+
+def find_extensions(layers: Path) -> tuple[str, ...]:
+    """The files in their folder `extensions`, by name: each is started, whether it can be executed or not."""
+    try:
+        with os.scandir(layers / "extensions") as entries:
+            names = sorted(entry.name for entry in entries if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(name for name in names if name.isprintable() and name.isascii())
 
 
 def _make_directories(directories: Sequence[bytes], root: bytes) -> None:

@@ -5,6 +5,7 @@ brings accepted sockets; a micro-VM driver brings streams multiplexed by its gue
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
@@ -24,6 +25,7 @@ class LogSource(StrEnum):
 
     OUTPUT = "output"  # stdout and stderr: lines end at a newline
     TELEMETRY = "telemetry"  # the runtime's framed log records
+    EXTENSION = "extension"  # stdout and stderr of extensions
 
 
 class EndCause(StrEnum):
@@ -58,6 +60,11 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral_mib: int
     cpu_ratio: float | None = None
     """Cores as a hard quota; None means a weight by memory and no quota."""
+    wrapper: str | None = None
+    """AWS_LAMBDA_EXEC_WRAPPER: a program inside that is given the runtime's command and runs it."""
+    extensions: tuple[str, ...] = ()
+    """Files in /opt/extensions to start before the runtime, which then waits for `begin_runtime`."""
+    extension_variables: Mapping[str, str] = {}
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +79,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     on_log: Callable[[LogSource, bytes], None]
     on_end: Callable[[End], None]
     """Called once for each start of the runtime, after the last on_log of that runtime."""
+    on_extension_end: Callable[[int, End], None] = lambda index, end: None
+    """The same for the extension of that index; not for those that `kill` or `restart` ended."""
 
 
 class Sandbox(Protocol):
@@ -89,8 +98,21 @@ class Sandbox(Protocol):
     def memory_peak_bytes(self) -> int:
         """The most memory the environment has used so far, shared pages included."""
 
+    def begin_runtime(self) -> None:
+        """Starts the runtime, where there are extensions; after `create` and `restart`, once."""
+
+    def terminate_runtime(self) -> None:
+        """SIGTERM for the runtime's own process, if it runs."""
+
+    def kill_runtime(self) -> None:
+        """SIGKILL for the runtime's own process, if it runs; extensions stay. The end is delivered."""
+
+    async def open_socket(self) -> socket.socket:
+        """A TCP socket, not connected and not blocking, in the sandbox's own network. Raises OSError."""
+
     async def restart(self) -> None:
-        """Kills every process in it, delivers the end, and starts the runtime anew; /tmp is kept."""
+        """Kills every process in it, delivers the runtime's end, and starts extensions or the runtime anew;
+        /tmp is kept."""
 
     async def kill(self) -> None:
         """Kills every process in it and delivers the end; the sandbox stays, with /tmp, until `destroy`."""

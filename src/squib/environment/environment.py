@@ -5,58 +5,37 @@ restart follows the kill before it. All methods are called on the event loop.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TypeAlias
+import socket
+from collections.abc import Callable
+from typing import Any, Final
 
 from squib.environment import failure as failures
-from squib.environment.driver import (
-    End,
-    EndCause,
-    LogSource,
-    Sandbox,
-    SandboxSpec,
-    Wiring,
-)
+from squib.environment.driver import End, EndCause, LogSource, Sandbox, Wiring
+from squib.environment.extensions import Extensions
 from squib.environment.failure import Failure
-from squib.environment.log_lines import Report
+from squib.environment.journal import Journal
+from squib.environment.log_stream import stream_name
+from squib.environment.operations import Operations
+from squib.environment.owner import Owner
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.runtime_session import Meaning
+from squib.environment.runtime_starts import RuntimeStarts
+from squib.environment.serving import Done, Serving
+from squib.environment.shutdown_phase import ShutdownPhase
+from squib.environment.specification import specify
 from squib.environment.surroundings import Surroundings
-from squib.environment.variables import environment_variables
+from squib.http.exchange import Exchange
 from squib.http.server import HttpServer
 from squib.model.errors import PlatformError, SquibError
 from squib.model.function import FunctionVersion
-from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
-from squib.model.limits import INIT_TIMEOUT_MS
+from squib.model.invocation import Invocation
+from squib.model.limits import INIT_TIMEOUT_MS, MAX_EXTENSIONS
 from squib.model.units import EnvironmentId, EpochMs
 from squib.scheduler.environment import RULES, Do, Event, State
 from squib.scheduler.machine import step
-
-Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
-"""Told the end of one invocation, exactly once; an exception when it was not the function's doing."""
+from squib.scheduler.shutdown import Reason
 
 _log: Final = logging.getLogger("squib.environment")
-
-
-class Owner(Protocol):
-    """The pool, as an environment knows it."""
-
-    def offer(self, environment: "Environment") -> None:
-        """The environment can take an invocation."""
-
-    def stopping(self, environment: "Environment") -> None:
-        """The environment begins to stop. Its `fault` says why when that was not wanted."""
-
-    def stopped(self, environment: "Environment") -> None:
-        """The environment is no more."""
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs a coroutine in the owner's task group."""
-
-    def due(self, at_ms: float) -> None:
-        """Asks for a `sweep` at a monotonic time."""
 
 
 class Environment:
@@ -82,7 +61,8 @@ class Environment:
         """Of the initialization or of the invocation; monotonic."""
         self._owner = owner
         self._with = surroundings
-        self._api = RuntimeApi(self)
+        self._names = surroundings.extensions(function)
+        self._api = RuntimeApi(self, extension_count=len(self._names))
         self._endpoint = HttpServer(
             surroundings.endpoint,
             surroundings.endpoint_limits,
@@ -90,30 +70,29 @@ class Environment:
         )
         self._sandbox: Sandbox | None = None
         self._is_frozen = False
-        self._operations: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
-        self._is_operating = False
-        self._generation = 1  # counts runtimes; an end of an earlier one comes too late to mean anything
-        self._ends_seen = 0
+        self._operations = Operations(owner.spawn, self._operation_failed)
+        self._starts = RuntimeStarts(waits_for_extensions=bool(self._names))
         self._init_started_ms = 0.0
-        self._cold_init_ms: float | None = None  # to be billed with the first invocation
-        self._invocation: Invocation | None = None
-        self._done: Done | None = None
-        self._started_ms = 0.0
-        self._is_start_logged = False
         self._is_reinit = False  # the invocation's time includes an initialization
+        self._phase = "init"  # of the life cycle, that initializations are in
         self._payload = b""
         self._failure: Failure | SquibError | None = None
-        self._unfinished: Report | None = None  # its END and REPORT are still to be written
-        now_ms = surroundings.clock.now_ms()
-        day = datetime.fromtimestamp(now_ms / 1000, UTC)
-        self._log_stream = f"{day:%Y/%m/%d}/[{function.version}]{environment_id}"
-        self.log = surroundings.open_log(function, self._log_stream)
+        self._extensions: Extensions | None = None
+        self._is_invoke_due = False  # extensions are to be told of the invocation
+        self._deadline_epoch_ms = EpochMs(0)
+        self._shutdown: ShutdownPhase | None = None  # while it lasts
+        self._log_stream = stream_name(function.version, environment_id, surroundings.clock.now_ms())
+        log = surroundings.open_log(function, self._log_stream)
+        self._journal = Journal(log, surroundings.clock, function, self._drain_logs, self._memory_peak_bytes)
+        self._serving = Serving(self._journal, surroundings.clock)
         self._key = surroundings.mint(function, environment_id)
-        self.log.write(now_ms, self.log.lines.init_start(now_ms))
+        self._journal.init_start()
+        if self._names:
+            self._have_extensions()
         self._has_init_deadline = True
         self._begin_init()
         self._api.runtime_started()
-        self._operate(self._create)
+        self._operations.add(self._create)
 
     @property
     def is_frozen(self) -> bool:
@@ -125,15 +104,11 @@ class Environment:
     def assign(self, invocation: Invocation, done: Done) -> None:
         """Gives the environment an invocation; only when it was offered, and once for each offer."""
         now_ms = self._with.clock.monotonic_ms()
-        self._invocation = invocation
-        self._done = done
         self._failure = None
-        self._is_start_logged = False
-        self._started_ms = now_ms
+        self._serving.begin(invocation, done, now_ms)
         self.deadline_ms = now_ms + invocation.function.timeout_s * 1000
-        if self._is_frozen and self._sandbox is not None:
-            self._is_frozen = False
-            self._sandbox.thaw()
+        if self._is_frozen:
+            self._thaw()
         self._happen(Event.ASSIGNED)
 
     def retire(self, fault: SquibError | None = None) -> None:
@@ -144,16 +119,21 @@ class Environment:
     def sweep(self, now_ms: float) -> float:
         """Does what time demands; gives back when to look again."""
         state = self.state
-        if state is State.BUSY or state is State.REINIT or (state is State.INIT and self._has_init_deadline):
+        if self._shutdown is not None:
+            self._advance_shutdown()
+            if self._shutdown is not None:
+                return self._shutdown.next_change_ms(now_ms)
+            return now_ms + self._with.freeze_after_ms
+        if state in _HAS_DEADLINE or (state is State.INIT and self._has_init_deadline):
             if now_ms < self.deadline_ms:
                 return self.deadline_ms
             self._failure = failures.timed_out(self.function.timeout_s)
             self._happen(Event.DEADLINE)
             return now_ms + self._with.freeze_after_ms
         if state is State.IDLE or state is State.BROKEN:
-            if self._unfinished is not None:
+            if self._journal.unfinished is not None:
                 self._drain_logs()
-                self._finish()
+                self._journal.finish()
             expires_ms = self.idle_since_ms + self._with.idle_expiry_ms
             if now_ms >= expires_ms:
                 self.retire()
@@ -165,6 +145,7 @@ class Environment:
                     return min(freeze_ms, now_ms + 10 * self._with.freeze_after_ms)
                 self._is_frozen = True
                 self._sandbox.freeze()
+                self._journal.pause()
             return expires_ms
         return float("inf")
 
@@ -172,47 +153,94 @@ class Environment:
 
     def on_ready(self) -> None:
         """The runtime asked for its first invocation."""
-        if self.state is State.INIT:
-            self._cold_init_ms = self._with.clock.monotonic_ms() - self._init_started_ms
-        self._happen(Event.READY)
+        if self._extensions is not None:
+            self._extensions.runtime_ready()
+            if not self._extensions.is_waiting:
+                return
+        self._be_ready()
+
+    def on_next(self) -> None:
+        """The runtime asked for another invocation."""
+        if self.state is State.FINISHING and self._extensions is not None and self._extensions.is_waiting:
+            self._happen(Event.FINISHED)
+
+    def on_extension_call(self, exchange: Exchange) -> None:
+        """A call of the Extensions API or of one for telemetry; the first may be an internal extension's."""
+        if self._extensions is None:
+            self._have_extensions()
+        assert self._extensions is not None
+        self._extensions.serve(exchange)
 
     def on_handing_out(self) -> EpochMs:
         """The clock of an invocation starts when the runtime gets it, unless it had to start a runtime."""
         clock = self._with.clock
         now_ms = clock.monotonic_ms()
         if not self._is_reinit:
-            self._started_ms = now_ms
+            self._serving.started_ms = now_ms
             self.deadline_ms = now_ms + self.function.timeout_s * 1000
-        if self._unfinished is not None:
+        if self._journal.unfinished is not None:
             self._drain_logs()  # what is in the pipes now belongs before END
-        return EpochMs(clock.now_ms() + int(self.deadline_ms - now_ms))
+        self._deadline_epoch_ms = EpochMs(clock.now_ms() + int(self.deadline_ms - now_ms))
+        return self._deadline_epoch_ms
 
     def on_handed_out(self) -> None:
         """The log is written while the runtime works."""
-        if not self._is_start_logged:
-            self._log_start()
+        if not self._journal.is_start_logged:
+            self._serving.log_start()
+        if self._is_invoke_due:
+            self._is_invoke_due = False
+            invocation = self._serving.invocation
+            assert self._extensions is not None and invocation is not None
+            self._extensions.invoke(invocation, self._deadline_epoch_ms)
 
     def on_response(self, payload: bytes) -> None:
         """The function succeeded."""
         self._payload = payload
         self._failure = None
-        self._happen(Event.ANSWERED)
+        self._happen(self._answer_event)
 
     def on_error(self, error_type: str | None, payload: bytes) -> None:
         """The function failed and said so."""
         self._failure = failures.posted(error_type, payload)
-        self._happen(Event.ANSWERED)
+        self._happen(self._answer_event)
 
     def on_refused_response(self, meaning: Meaning) -> None:
         """The function answered with what cannot be passed on."""
         too_large = meaning is Meaning.TOO_LARGE
         self._failure = failures.response_too_large() if too_large else failures.bad_response_mode()
-        self._happen(Event.ANSWERED)
+        self._happen(self._answer_event)
 
     def on_init_error(self, error_type: str | None, payload: bytes) -> None:
         """The runtime cannot initialize; it says why."""
         self._failure = failures.init_error(error_type, payload)
         self._happen(Event.INIT_FAILED)
+
+    # --- what extensions say (ExtensionEvents)
+
+    def on_extensions_registered(self) -> None:
+        """The runtime's turn has come."""
+        is_time = self.state in (State.INIT, State.REINIT) and not self._starts.has_begun
+        if self._sandbox is not None and is_time:
+            self._starts.begun()
+            self._sandbox.begin_runtime()
+
+    def on_extension_waiting(self) -> None:
+        """An extension asks for its next event."""
+        assert self._extensions is not None
+        if not self._extensions.is_waiting or not self._api.is_waiting:
+            return
+        if self.state is State.FINISHING:
+            self._happen(Event.FINISHED)
+        elif self.state is State.INIT or self.state is State.REINIT:
+            self._be_ready()
+
+    def on_extension_failed(self, failure: Failure) -> None:
+        """An extension is gone, or about to go."""
+        if self._shutdown is not None:
+            self._advance_shutdown()
+        elif self.state not in _ENDING:
+            self._failure = failure
+            self._happen(self._exit_event)
 
     # --- what the sandbox says (Wiring)
 
@@ -222,21 +250,25 @@ class Environment:
         if self.state is State.INIT:
             self._begin_init()
 
+    def _on_extension_end(self, index: int, end: End) -> None:
+        if self._extensions is not None:
+            self._extensions.ended(index, end, is_expected=self.state in _ENDING)
+
     def _on_log(self, source: LogSource, data: bytes) -> None:
-        self.log.feed(source, data, self._with.clock.now_ms())
+        self._journal.log.feed(source, data, self._with.clock.now_ms())
 
     def _on_end(self, end: End) -> None:
-        self._ends_seen += 1
-        if self._ends_seen < self._generation:
+        if not self._starts.ended():
             return
-        self.log.runtime_ended(self._with.clock.now_ms())
+        self._journal.runtime_ended()
+        if self._shutdown is not None:
+            self._advance_shutdown()
+            return
         self._failure = failures.ended(end)
         if end.cause is EndCause.LOST:
             self._fail_for_good(PlatformError("an execution environment was lost"))
-        elif self.state is State.BUSY and not self._api.was_handed_out:
-            self._happen(Event.EXITED_EARLY)
         else:
-            self._happen(Event.EXITED)
+            self._happen(self._exit_event)
 
     # --- effects
 
@@ -249,82 +281,84 @@ class Environment:
         for effect in effects:
             effect(self)
 
+    @property
+    def _answer_event(self) -> Event:
+        return Event.ANSWERED if self._extensions is None else Event.ANSWERED_FIRST
+
+    @property
+    def _exit_event(self) -> Event:
+        is_early = self.state is State.BUSY and not self._api.was_handed_out
+        return Event.EXITED_EARLY if is_early else Event.EXITED
+
+    def _be_ready(self) -> None:
+        duration_ms = self._with.clock.monotonic_ms() - self._init_started_ms
+        if self.state is State.INIT:
+            self._serving.cold_init_ms = duration_ms
+        self._journal.init_done(None, duration_ms=duration_ms, phase=self._phase)
+        if self._extensions is not None:
+            self._extensions.initialized()
+        self._happen(Event.READY)
+
     def _deliver(self) -> None:
-        assert self._invocation is not None, "an assigned environment has an invocation"
-        self._api.deliver(self._invocation)
+        invocation = self._serving.invocation
+        assert invocation is not None, "an assigned environment has an invocation"
+        self._is_invoke_due = self._extensions is not None
+        self._api.deliver(invocation)
 
     def _answer(self) -> None:
-        """The runtime answered: the caller hears it at once. END and REPORT are written with the next START,
-        or by the next sweep, unless they are asked for."""
-        failure = self._failure
-        invocation = self._invocation
-        done = self._done
-        assert invocation is not None and done is not None and not isinstance(failure, SquibError)
-        self._invocation = self._done = None
-        self._unfinished = self._report(invocation, failure)
-        tail = b""
-        if invocation.wants_log_tail:
-            self._drain_logs()
-            self._finish()
-            tail = self.log.take_tail()
-        if failure is None:
-            done(Succeeded(payload=self._payload, executed_version=self.function.version, log_tail=tail))
-        else:
-            done(failure.outcome(invocation.request_id, self.function.version, tail))
-        self._payload = b""
+        failure, self._failure = self._failure, None
+        payload, self._payload = self._payload, b""
+        assert not isinstance(failure, SquibError)
+        self._serving.answer(failure, payload, is_over=self.state is State.IDLE)
+
+    def _conclude(self) -> None:
+        failure = self._failure  # an extension took too long, or failed
+        self._serving.conclude(failure if isinstance(failure, Failure) else None)
 
     def _fail(self) -> None:
-        """The invocation ends here, whatever the runtime does."""
-        failure = self._failure
-        invocation = self._invocation
-        done = self._done
-        assert invocation is not None and done is not None and failure is not None
-        if not self._is_start_logged:
-            self._log_start()
-        self._invocation = self._done = None
-        reported = failures.ended(End(cause=EndCause.LOST)) if isinstance(failure, SquibError) else failure
-        self._unfinished = self._report(invocation, reported)
-        self._drain_logs()
-        if reported.posted is None:
-            now_ms = self._with.clock.now_ms()
-            text = reported.text(invocation.request_id)
-            lines = self.log.lines
-            self.log.write(
-                now_ms,
-                lines.failure(now_ms, invocation.request_id, reported.status, reported.error_type, text),
-            )
-        self._finish()
-        tail = self.log.take_tail() if invocation.wants_log_tail else b""
-        if isinstance(failure, SquibError):
-            done(failure)
-        else:
-            done(failure.outcome(invocation.request_id, self.function.version, tail))
+        assert self._failure is not None, "something failed"
+        self._serving.fail(self._failure)
 
     def _record_init(self) -> None:
         failure = self._failure
         assert isinstance(failure, Failure)
-        self._drain_logs()
-        now_ms = self._with.clock.now_ms()
         duration_ms = self._with.clock.monotonic_ms() - self._init_started_ms
-        line = self.log.lines.init_report(
-            now_ms,
-            duration_ms=duration_ms,
-            phase="invoke" if self._is_reinit else "init",
-            status=failure.status,
-            error_type=failure.error_type,
-        )
-        self.log.write(now_ms, line)
+        self._journal.init_done(failure, duration_ms=duration_ms, phase=self._phase)
+
+    def _shut_down(self) -> None:
+        """Begins the shutdown phase, which is over at once where nobody would hear of it."""
+        extensions = self._extensions
+        reason = Reason.SPINDOWN
+        if self.state is State.RESETTING:
+            is_timeout = isinstance(self._failure, Failure) and self._failure.status == "timeout"
+            reason = Reason.TIMEOUT if is_timeout else Reason.FAILURE
+        if extensions is None or self._sandbox is None:
+            self._happen(Event.SHUT)
+            return
+        self._thaw()
+        self._journal.flush()
+        self._api.runtime_stopping()
+        self._shutdown = ShutdownPhase(reason, self._sandbox, extensions, self._with.clock, self._owner.due)
+        self._advance_shutdown()
+
+    def _advance_shutdown(self) -> None:
+        assert self._shutdown is not None
+        if self._shutdown.advance(is_runtime_alive=self._starts.is_alive):
+            self._shutdown = None
+            self._happen(Event.SHUT)
 
     def _kill(self) -> None:
         self._api.runtime_ended()
-        self._operate(self._kill_sandbox)
+        self._starts.killed()
+        self._operations.add(self._kill_sandbox)
 
     def _restart(self) -> None:
-        self._log_start()
-        self._generation += 1
+        self._serving.log_start()
+        self._starts.anew()
         self._is_reinit = True
-        generation = self._generation
-        self._operate(lambda: self._restart_sandbox(generation))
+        self._phase = "invoke"
+        generation = self._starts.generation
+        self._operations.add(lambda: self._restart_sandbox(generation))
 
     def _offer(self) -> None:
         self._is_reinit = False
@@ -332,55 +366,9 @@ class Environment:
         self._owner.offer(self)
 
     def _destroy(self) -> None:
-        self._owner.stopping(self)
+        self._shutdown = None
         self._api.close()
-        self._operate(self._destroy_sandbox)
-
-    # --- the invocation's record
-
-    def _report(self, invocation: Invocation, failure: Failure | None) -> Report:
-        duration_ms = self._with.clock.monotonic_ms() - self._started_ms
-        init_ms, self._cold_init_ms = self._cold_init_ms, None
-        if failure is None:
-            return Report(
-                request_id=invocation.request_id,
-                duration_ms=duration_ms,
-                init_duration_ms=init_ms,
-                memory_mib=self.function.memory_mib,
-            )
-        return Report(
-            request_id=invocation.request_id,
-            duration_ms=min(duration_ms, self.function.timeout_s * 1000),
-            init_duration_ms=init_ms,
-            memory_mib=self.function.memory_mib,
-            status=failure.status,
-            error_type=failure.error_type,
-            is_platform_failure=failure.is_platform,
-        )
-
-    def _log_start(self) -> None:
-        invocation = self._invocation
-        assert invocation is not None, "START is written for an invocation"
-        self._finish()
-        self._is_start_logged = True
-        log = self.log
-        if invocation.wants_log_tail:
-            log.start_tail()
-        now_ms = self._with.clock.now_ms()
-        log.write(now_ms, log.lines.start(now_ms, invocation.request_id))
-
-    def _finish(self) -> None:
-        """Writes END and REPORT of the invocation before. What the function wrote was drained before."""
-        report = self._unfinished
-        if report is None:
-            return
-        self._unfinished = None
-        log = self.log
-        now_ms = self._with.clock.now_ms()
-        log.flush(now_ms)
-        log.write(now_ms, log.lines.end(now_ms, report.request_id))
-        used = (1 << 60) if report.error_type == failures.OUT_OF_MEMORY else self._memory_peak_bytes()
-        log.write(now_ms, log.lines.report(now_ms, report, used))
+        self._operations.add(self._destroy_sandbox)
 
     def _drain_logs(self) -> None:
         if self._sandbox is not None:
@@ -395,25 +383,35 @@ class Environment:
             self.deadline_ms = self._init_started_ms + INIT_TIMEOUT_MS
             self._owner.due(self.deadline_ms)
 
+    def _have_extensions(self) -> None:
+        """There are extensions, or some internal one is about to register."""
+        self._api.tells_next = True
+        self._extensions = Extensions(
+            self, self.function, self._journal, self._with, self._owner.spawn, self._open_socket
+        )
+        self._extensions.started(self._names, self._phase)
+        if self.state is not State.INIT and self.state is not State.REINIT:
+            self._extensions.runtime_ready()
+            self._extensions.initialized()
+
+    async def _open_socket(self) -> socket.socket:
+        if self._sandbox is None:
+            raise OSError("the sandbox is not there")
+        return await self._sandbox.open_socket()
+
+    def _thaw(self) -> None:
+        if self._is_frozen and self._sandbox is not None:
+            self._is_frozen = False
+            self._sandbox.thaw()
+            self._journal.resume()
+
     # --- operations on the sandbox, one after the other
 
-    def _operate(self, operation: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._operations.append(operation)
-        if not self._is_operating:
-            self._is_operating = True
-            self._owner.spawn(self._run_operations())
-
-    async def _run_operations(self) -> None:
-        while self._operations:
-            operation = self._operations.popleft()
-            try:
-                await operation()
-            except Exception as error:
-                _log.exception("environment_failed environment_id=%s", self.environment_id)
-                if not isinstance(error, SquibError):
-                    error = PlatformError(f"an execution environment failed: {type(error).__name__}")
-                self._fail_for_good(error)
-        self._is_operating = False
+    def _operation_failed(self, error: Exception) -> None:
+        _log.error("environment_failed environment_id=%s", self.environment_id, exc_info=error)
+        if not isinstance(error, SquibError):
+            error = PlatformError(f"an execution environment failed: {type(error).__name__}")
+        self._fail_for_good(error)
 
     def _fail_for_good(self, error: SquibError) -> None:
         self.fault = self._failure = error
@@ -426,25 +424,26 @@ class Environment:
             on_start=self._on_start,
             on_log=self._on_log,
             on_end=self._on_end,
+            on_extension_end=self._on_extension_end,
         )
-        function = self.function
-        spec = SandboxSpec(
-            environment_id=self.environment_id,
-            runtime=function.runtime,
-            code=function.code.digest,
-            opt=function.opt_digest,
-            handler=function.handler,
-            variables=environment_variables(
-                function,
-                log_stream=self._log_stream,
-                endpoint_url=self._with.endpoint_url,
-                access_key=self._key,
-            ),
-            memory_mib=function.memory_mib,
-            ephemeral_mib=function.ephemeral_mib,
+        spec = specify(
+            self.function,
+            self.environment_id,
+            log_stream=self._log_stream,
+            endpoint_url=self._with.endpoint_url,
+            access_key=self._key,
+            extensions=self._names[:MAX_EXTENSIONS],
         )
         self._has_init_deadline = False  # waiting for a place on the machine is not initialization
         self._sandbox = await self._with.driver.create(spec, wiring)
+        self._look_at_extensions()
+
+    def _look_at_extensions(self) -> None:
+        """They have been started; some may have been quick."""
+        if len(self._names) > MAX_EXTENSIONS:
+            self.on_extension_failed(failures.too_many_extensions())
+        elif self._extensions is not None and self._extensions.have_registered:
+            self.on_extensions_registered()
 
     async def _kill_sandbox(self) -> None:
         if self._sandbox is not None:
@@ -452,37 +451,46 @@ class Environment:
             await self._sandbox.kill()
 
     async def _restart_sandbox(self, generation: int) -> None:
-        if self._sandbox is None or self.state is not State.REINIT or generation != self._generation:
-            self._ends_seen += 1  # the invocation's time was over before its runtime's turn came
+        if self._sandbox is None or self.state is not State.REINIT or generation != self._starts.generation:
+            self._starts.skipped()  # the invocation's time was over before its runtime's turn came
             return
         self._init_started_ms = self._with.clock.monotonic_ms()
         self._api.runtime_started()
         self._is_frozen = False
+        self._starts.started()
+        if self._extensions is not None:
+            self._extensions.started(self._names, self._phase)
         await self._sandbox.restart()
+        self._look_at_extensions()
 
     async def _destroy_sandbox(self) -> None:
         try:
             if self._sandbox is not None:
                 self._drain_logs()
-                self._finish()
+                self._journal.finish()
                 await self._sandbox.destroy()
         finally:
             self._endpoint.abort()
-            self.log.runtime_ended(self._with.clock.now_ms())
-            self.log.close()
+            self._journal.close()
             self._with.revoke(self._key.access_key_id)
             self._happen(Event.DESTROYED)
             self._owner.stopped(self)
 
 
+_HAS_DEADLINE: Final = frozenset({State.BUSY, State.FINISHING, State.REINIT})
+_ENDING: Final = frozenset({State.RESETTING, State.BROKEN, State.CLOSING, State.STOPPING, State.STOPPED})
 _EFFECTS: Final[dict[Do, Callable[[Environment], None]]] = {
     Do.DELIVER: Environment._deliver,
     Do.ANSWER: Environment._answer,
+    Do.CONCLUDE: Environment._conclude,
     Do.FAIL: Environment._fail,
     Do.RECORD_INIT: Environment._record_init,
+    Do.SHUT_DOWN: Environment._shut_down,
     Do.KILL: Environment._kill,
     Do.RESTART: Environment._restart,
     Do.OFFER: Environment._offer,
+    Do.WITHDRAW: lambda one: one._owner.withdraw(one),
+    Do.LEAVE: lambda one: one._owner.stopping(one),
     Do.DESTROY: Environment._destroy,
 }
 _ROWS: Final = {

@@ -7,8 +7,10 @@ import signal
 import msgspec
 
 from squib.environment.driver import End, EndCause
-from squib.model.invocation import FunctionFailed
-from squib.model.limits import MAX_SYNC_RESPONSE_BYTES
+from squib.environment.extension_session import Phase
+from squib.environment.report import Report
+from squib.model.invocation import FunctionFailed, Invocation
+from squib.model.limits import MAX_EXTENSIONS, MAX_SYNC_RESPONSE_BYTES
 
 _DUMPS_CORE = frozenset({3, 4, 5, 6, 7, 8, 11})
 
@@ -83,6 +85,32 @@ class TooLarge(Failure, frozen=True):
         return self.message
 
 
+def extension_ended(phase: Phase, name: str, end: End) -> Failure:
+    """An extension's process is gone, which it may be only when it is told to end."""
+    error_type = {
+        Phase.LAUNCH_ERROR: "Extension.LaunchError",
+        Phase.INIT_ERROR: "Extension.InitError",
+        Phase.EXIT_ERROR: "Extension.ExitError",
+    }.get(phase, "Extension.Crash")
+    if end.cause is EndCause.NOT_STARTED:
+        reason = os.strerror(end.status).lower()
+        return Failure(error_type, f"fork/exec /opt/extensions/{name}: {reason}")
+    if end.cause is EndCause.EXITED:
+        return Failure(error_type, f"exit status {end.status}" if end.status else "exit code 0")
+    return Failure(error_type, ended(end).message.removeprefix("Runtime exited with error: "))
+
+
+def extension_said(phase: Phase, error_type: str) -> Failure:
+    """An internal extension reported an error: there is no process of its own whose end would tell."""
+    kind = "Extension.InitError" if phase is Phase.INIT_ERROR else "Extension.ExitError"
+    return Failure(kind, error_type)
+
+
+def too_many_extensions() -> Failure:
+    """More files in /opt/extensions than may register."""
+    return Failure("Extension.TooManyExtensions", f"Extension limit ({MAX_EXTENSIONS}) reached")
+
+
 def response_too_large() -> Failure:
     """The one of `Meaning.TOO_LARGE`."""
     return TooLarge(
@@ -104,3 +132,26 @@ def posted(error_type: str | None, body: bytes) -> Failure:
 def init_error(error_type: str | None, body: bytes) -> Failure:
     """The runtime cannot initialize, and posted why. `error_type` is its header."""
     return Failure(error_type or "Runtime.Unknown", "", posted=body)
+
+
+def report(
+    failure: Failure | None, invocation: Invocation, *, duration_ms: float, init_duration_ms: float | None
+) -> Report:
+    """What REPORT says of an invocation that ended so; None: well."""
+    function = invocation.function
+    if failure is None:
+        return Report(
+            request_id=invocation.request_id,
+            duration_ms=duration_ms,
+            init_duration_ms=init_duration_ms,
+            memory_mib=function.memory_mib,
+        )
+    return Report(
+        request_id=invocation.request_id,
+        duration_ms=min(duration_ms, function.timeout_s * 1000),
+        init_duration_ms=init_duration_ms,
+        memory_mib=function.memory_mib,
+        status=failure.status,
+        error_type=failure.error_type,
+        is_platform_failure=failure.is_platform,
+    )

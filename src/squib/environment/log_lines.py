@@ -4,46 +4,27 @@ Text as in CloudWatch: tabs between the fields, a newline at the end of each lin
 records of the Telemetry API, by the function's system log level.
 """
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
+from squib.environment import platform_events as events
+from squib.environment.platform_events import LEVELS, Record
+from squib.environment.report import Report
 from squib.model.limits import MAX_LOG_EVENT_BYTES
 from squib.model.units import EpochMs
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One invocation's bill. Durations are milliseconds with a fraction."""
-
-    request_id: str
-    duration_ms: float
-    init_duration_ms: float | None
-    """Of a cold start; None when the invocation found its runtime initialized, or did that itself."""
-    memory_mib: int
-    status: str = "success"
-    """`success`, `error`, `timeout`."""
-    error_type: str = ""
-    is_platform_failure: bool = False
-    """Not the function said that it failed: the text form shows the status only then."""
-
-    @property
-    def billed_ms(self) -> int:
-        """Initialization and run, rounded up."""
-        return math.ceil(self.duration_ms + (self.init_duration_ms or 0.0))
-
-    def max_memory_used_mib(self, peak_bytes: int) -> int:
-        """Rounded up, and never more than the function has."""
-        return min(-(-peak_bytes // 1_048_576), self.memory_mib)
-
-
 class SystemLines(Protocol):
     """What Lambda writes. Each answer is one log event, or empty when it is not wanted."""
+
+    is_verbose: bool
+    """Events of the level DEBUG are wanted."""
 
     def init_start(self, now_ms: EpochMs) -> str: ...
 
@@ -61,9 +42,14 @@ class SystemLines(Protocol):
 
     def report(self, now_ms: EpochMs, report: Report, peak_bytes: int) -> str: ...
 
+    def platform(self, now_ms: EpochMs, kind: str, record: Record) -> str:
+        """Any other event of the platform, by its kind without `platform.`"""
+
 
 class TextLines:
     """`LogFormat: Text`."""
+
+    is_verbose = False
 
     def __init__(self, *, version: str, runtime_version: str, runtime_version_arn: str) -> None:
         self._version = f" Version: {version}\n"
@@ -106,8 +92,18 @@ class TextLines:
             f"Max Memory Used: {report.max_memory_used_mib(peak_bytes)} MB\t{init}{status}\n"
         )
 
-
-_LEVELS: Final = {"DEBUG": 0, "INFO": 1, "WARN": 2}
+    def platform(self, now_ms: EpochMs, kind: str, record: Record) -> str:
+        if not isinstance(record, dict):
+            return ""
+        if kind == "extension":
+            error = f"\tError Type: {record['errorType']}" if "errorType" in record else ""
+            listed = ",".join(record["events"])
+            return f"EXTENSION\tName: {record['name']}\tState: {record['state']}\tEvents: [{listed}]{error}\n"
+        if kind in ("telemetrySubscription", "logsSubscription"):
+            word = "TELEMETRY" if kind == "telemetrySubscription" else "LOGS"
+            listed = ", ".join(one.capitalize() for one in record["types"])
+            return f"{word}\tName: {record['name']}\tState: {record['state']}\tTypes: [{listed}]\n"
+        return ""  # the lines above say it
 
 
 class JsonLines:
@@ -117,34 +113,28 @@ class JsonLines:
         self, *, version: str, runtime_version: str, runtime_version_arn: str, level: str = "INFO"
     ) -> None:
         self._version = version
-        self._runtime = {"runtimeVersion": runtime_version, "runtimeVersionArn": runtime_version_arn}
-        self._level = _LEVELS[level]
+        self._init_start = events.init_start(runtime_version, runtime_version_arn)
+        self._level = LEVELS[level]
+        self.is_verbose = level == "DEBUG"
 
-    def _record(self, level: str, now_ms: EpochMs, kind: str, record: Mapping[str, Any]) -> str:
-        if _LEVELS[level] < self._level:
+    def platform(self, now_ms: EpochMs, kind: str, record: Record) -> str:
+        if events.level(kind, record) < self._level:
             return ""
-        whole = {"time": iso_time(now_ms), "type": f"platform.{kind}", "record": record}
-        return _encode(whole).decode() + "\n"
+        return encode_event(now_ms, f"platform.{kind}", record).decode() + "\n"
 
     def init_start(self, now_ms: EpochMs) -> str:
-        record = {"initializationType": "on-demand", "phase": "init", **self._runtime}
-        return self._record("INFO", now_ms, "initStart", record)
+        return self.platform(now_ms, "initStart", self._init_start)
 
     def init_report(
         self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
     ) -> str:
-        record: dict[str, Any] = {
-            "initializationType": "on-demand",
-            "phase": phase,
-            "status": status,
-            "metrics": {"durationMs": round(duration_ms, 3)},
-        }
-        if status == "error" and error_type:
-            record["errorType"] = error_type
-        return self._record("WARN", now_ms, "initReport", record)
+        record = events.init_report(
+            duration_ms=duration_ms, phase=phase, status=status, error_type=error_type
+        )
+        return self.platform(now_ms, "initReport", record)
 
     def start(self, now_ms: EpochMs, request_id: str) -> str:
-        return self._record("INFO", now_ms, "start", {"requestId": request_id, "version": self._version})
+        return self.platform(now_ms, "start", events.start(request_id, self._version))
 
     def failure(self, now_ms: EpochMs, request_id: str, status: str, error_type: str, text: str) -> str:
         return ""  # the report says it
@@ -153,19 +143,12 @@ class JsonLines:
         return ""  # there is no such record among the system logs
 
     def report(self, now_ms: EpochMs, report: Report, peak_bytes: int) -> str:
-        metrics: dict[str, Any] = {
-            "durationMs": round(report.duration_ms, 3),
-            "billedDurationMs": report.billed_ms,
-            "memorySizeMB": report.memory_mib,
-            "maxMemoryUsedMB": report.max_memory_used_mib(peak_bytes),
-        }
-        if report.init_duration_ms is not None:
-            metrics["initDurationMs"] = round(report.init_duration_ms, 3)
-        record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
-        if report.status == "error":
-            record["errorType"] = report.error_type
-        level = "INFO" if report.status == "success" else "WARN"
-        return self._record(level, now_ms, "report", record)
+        return self.platform(now_ms, "report", events.report(report, peak_bytes))
+
+
+def encode_event(now_ms: EpochMs, kind: str, record: Record) -> bytes:
+    """One event as JSON logs and telemetry show it."""
+    return _encode({"time": iso_time(now_ms), "type": kind, "record": record})
 
 
 def iso_time(now_ms: EpochMs) -> str:

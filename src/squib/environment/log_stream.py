@@ -1,6 +1,8 @@
 """The log stream of one environment: what its runtime writes and what Lambda writes about it, in order."""
 
 from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from squib.environment.driver import LogSource
 from squib.environment.log_lines import FrameParser, LineSplitter, SystemLines
@@ -9,6 +11,11 @@ from squib.model.units import EpochMs
 from squib.store.base import LogWriter
 
 _CREDIBLE_MS = 60 * 60 * 1000  # a time the runtime gives counts when it is so near to ours
+
+
+def stream_name(version: str, environment_id: str, now_ms: EpochMs) -> str:
+    """Of an environment that starts now."""
+    return f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y/%m/%d}/[{version}]{environment_id}"
 
 
 class EnvironmentLog:
@@ -20,6 +27,9 @@ class EnvironmentLog:
         self._append = writer.append
         self._output = LineSplitter()
         self._telemetry = FrameParser()
+        self._extensions = LineSplitter()
+        self.on_line: Callable[[EpochMs, str, str], None] | None = None
+        """Told of each line of a process: its time, `function` or `extension`, its text."""
         self._tail: deque[bytes] | None = None
         self._tail_bytes = 0
 
@@ -34,22 +44,35 @@ class EnvironmentLog:
         """Takes what the runtime wrote."""
         if source is LogSource.OUTPUT:
             for line in self._output.feed(data):
-                self.write(now_ms, line)
+                self._write_line(now_ms, "function", line)
+        elif source is LogSource.EXTENSION:
+            for line in self._extensions.feed(data):
+                self._write_line(now_ms, "extension", line)
         else:
             for at_ms, message in self._telemetry.feed(data):
                 is_credible = at_ms is not None and abs(at_ms - now_ms) < _CREDIBLE_MS
-                self.write(at_ms if is_credible and at_ms is not None else now_ms, message)
+                self._write_line(at_ms if is_credible and at_ms is not None else now_ms, "function", message)
+
+    def _write_line(self, at_ms: EpochMs, kind: str, line: str) -> None:
+        self.write(at_ms, line)
+        if self.on_line is not None:
+            self.on_line(at_ms, kind, line)
 
     def flush(self, now_ms: EpochMs) -> None:
         """Adds the last line though its newline is missing."""
         for line in self._output.flush():
-            self.write(now_ms, line)
+            self._write_line(now_ms, "function", line)
 
     def runtime_ended(self, now_ms: EpochMs) -> None:
         """The next bytes are another runtime's."""
         self.flush(now_ms)
         for _, message in self._telemetry.flush():
-            self.write(now_ms, message)
+            self._write_line(now_ms, "function", message)
+
+    def extensions_ended(self, now_ms: EpochMs) -> None:
+        """The same for extensions."""
+        for line in self._extensions.flush():
+            self._write_line(now_ms, "extension", line)
 
     def start_tail(self) -> None:
         """Keeps what is written from now on."""

@@ -15,9 +15,10 @@ import msgspec
 
 from squib.clock import Clock, Entropy
 from squib.environment.driver import SandboxDriver
-from squib.environment.environment import Done, Environment
+from squib.environment.environment import Environment
 from squib.environment.log_lines import JsonLines, SystemLines, TextLines
 from squib.environment.log_stream import EnvironmentLog
+from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
 from squib.environment.variables import runtime_version
 from squib.http.exchange import Handler
@@ -96,10 +97,11 @@ class Pool:
         revoke: Callable[[str], None],
         endpoint: Handler,
         on_endpoint_too_large: Handler = refuse_too_large,
+        extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: (),
         options: PoolOptions | None = None,
     ) -> None:
         """`mint` makes the credentials of an environment, `revoke` ends them by access key id; `endpoint`
-        serves squib's own API to functions."""
+        serves squib's own API to functions; `extensions` names those to be started with a function."""
         self._options = options or PoolOptions()
         self._logs = logs
         self._clock = clock
@@ -118,6 +120,8 @@ class Pool:
                 max_connections=self._options.max_endpoint_connections,
             ),
             endpoint_url=self._options.endpoint_url,
+            extensions=extensions,
+            new_id=entropy.request_id,
             freeze_after_ms=self._options.freeze_after_ms,
             idle_expiry_ms=self._options.idle_expiry_s * 1000,
         )
@@ -244,6 +248,11 @@ class Pool:
         sweep_at_ms = environment.idle_since_ms + self._settle_after_ms
         if sweep_at_ms < self._sweep_at_ms:
             self.due(sweep_at_ms)
+
+    def withdraw(self, environment: Environment) -> None:
+        """An environment that was offered can't take an invocation after all."""
+        environment.group.idle.remove(environment)
+        _move(environment, _BUSY)
 
     def stopping(self, environment: Environment) -> None:
         """An environment begins to stop. When it could not be started, one invocation that waits is told."""

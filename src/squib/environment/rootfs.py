@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from squib.environment import confine
-from squib.environment.runtimes import INSIDE_CLIENT, INSIDE_PREFIX, Runtime, RuntimeKind
+from squib.environment.runtimes import INSIDE_BOOTSTRAP, INSIDE_CLIENT, INSIDE_PREFIX, Runtime, RuntimeKind
 
 _FOLDERS = (
     *("usr", "proc", "dev", "tmp", "etc", "opt", "old", "var/task", "var/runtime", "var/lang/bin"),
@@ -23,6 +23,10 @@ _ETC_FILES = ("nsswitch.conf", "ld.so.cache", "localtime", "mime.types", "protoc
 _ETC_FOLDERS = ("alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted", "ca-certificates")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STAGE_PYTHON = "/stage/python"
+_FORK_SERVER_MODULES = (
+    *("zygote", "sandbox_init", "sandbox_protocol", "python_client"),
+    *("confine", "cgroups"),
+)
 _FUNCTION_LIBRARIES = ("/var/task", "/var/task/lib", "/opt/lib")
 """Where Lambda's LD_LIBRARY_PATH has the libraries of functions and layers. A Python function goes on in a
 fork of the fork server, whose loader read the variable at its own start and dropped what did not exist then.
@@ -117,6 +121,7 @@ def build(spec: RootSpec, *, root: Path, slots: Path, code: Path, uids: Iterable
         "etc",
         "opt/lib",
         "var/task/lib",
+        "var/rapid",
         "var/lang/bin",
         "stage/slots",
         "stage/code",
@@ -176,7 +181,8 @@ def _fill_etc(root: Path, uids: Iterable[int]) -> None:
     for name in _ETC_FOLDERS:
         if Path("/etc", name).is_dir():
             _show(os.path.realpath(f"/etc/{name}"), root, f"/etc/{name}")
-    (etc / "hosts").write_text("127.0.0.1 localhost sandbox sandbox.localdomain\n::1 localhost\n")
+    names = "localhost sandbox sandbox.local sandbox.localdomain"
+    (etc / "hosts").write_text(f"127.0.0.1 {names}\n::1 localhost\n")
     (etc / "resolv.conf").write_text(resolvers())
     accounts = [f"sbx_user1051:x:{uid}:{uid}::/tmp:/bin/sh\n" for uid in uids]
     (etc / "passwd").write_text("root:x:0:0:root:/:/bin/sh\n" + "".join(accounts))
@@ -208,9 +214,10 @@ def _fill_dev(root: Path) -> None:
 
 
 def _stage_program(root: Path) -> None:
-    """The three modules a fork server runs, as a package of their own."""
+    """The modules a fork server runs, as a package of their own."""
     package = root / "stage/lib/squib/environment"
     package.mkdir(parents=True)
     here = Path(__file__).parent
-    for name in ("zygote.py", "confine.py", "cgroups.py"):
-        shutil.copyfile(here / name, package / name)
+    for name in _FORK_SERVER_MODULES:
+        shutil.copyfile(here / f"{name}.py", package / f"{name}.py")
+    shutil.copyfile(here / "guest/python/bootstrap.py", root / INSIDE_BOOTSTRAP.lstrip("/"))

@@ -7,10 +7,12 @@ for an invocation are parked here.
 import asyncio
 import base64
 import binascii
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
 
+from squib.environment.extensions import PATHS as EXTENSION_PATHS
 from squib.environment.runtime_session import (
     ACCEPTED_BODY,
     ACCEPTED_STATUS,
@@ -36,12 +38,8 @@ _LIMITS: Final = HttpLimits(
 _INVOCATION: Final = "/2018-06-01/runtime/invocation/"
 _NEXT: Final = _INVOCATION + "next"
 _INIT_ERROR: Final = "/2018-06-01/runtime/init/error"
-_NOT_BUILT: Final = (
-    "/2018-06-01/runtime/restore/",
-    "/2020-01-01/extension/",
-    "/2020-08-15/logs",
-    "/2022-07-01/telemetry",
-)
+_NOT_BUILT: Final = ("/2018-06-01/runtime/restore/",)
+_CONNECTIONS_PER_EXTENSION: Final = 4  # squib's choice: one that waits, and some for subscribing and errors
 _JSON: Final = ("Content-Type", "application/json")
 _ERROR_TYPE: Final = "lambda-runtime-function-error-type"
 _ERROR_BODY: Final = "lambda-runtime-function-error-body"
@@ -57,6 +55,12 @@ class RuntimeEvents(Protocol):
 
     def on_ready(self) -> None:
         """The runtime is initialized."""
+
+    def on_next(self) -> None:
+        """The runtime asked for another invocation; told only when `tells_next` is set."""
+
+    def on_extension_call(self, exchange: Exchange) -> None:
+        """An extension called; the exchange is yours."""
 
     def on_handing_out(self) -> EpochMs:
         """The invocation is about to go to the runtime; gives back its deadline."""
@@ -77,12 +81,27 @@ class RuntimeEvents(Protocol):
 class RuntimeApi:
     """Serves the Runtime API to one environment's runtime."""
 
-    __slots__ = ("_current", "_deadline_ms", "_environment", "_http", "_parked", "_pending", "_session")
+    __slots__ = (
+        "_current",
+        "_deadline_ms",
+        "_environment",
+        "_http",
+        "_parked",
+        "_pending",
+        "_session",
+        "tells_next",
+    )
 
-    def __init__(self, environment: RuntimeEvents) -> None:
+    def __init__(self, environment: RuntimeEvents, *, extension_count: int = 0) -> None:
+        """`extension_count`: of processes that will call besides the runtime."""
         self._environment = environment
         self._session = RuntimeSession()
-        self._http = HttpServer(self._serve, _LIMITS, on_too_large=self._serve_too_large, with_date=False)
+        self.tells_next = False
+        limits = _LIMITS
+        if extension_count:
+            more = extension_count * _CONNECTIONS_PER_EXTENSION
+            limits = replace(limits, max_connections=limits.max_connections + more)
+        self._http = HttpServer(self._serve, limits, on_too_large=self._serve_too_large, with_date=False)
         self._parked: list[Exchange] = []  # may hold some whose client is gone
         self._pending: Invocation | None = None  # to be handed out
         self._current: Invocation | None = None  # handed out
@@ -106,6 +125,11 @@ class RuntimeApi:
         """A new runtime is about to run; what is left of the one before is not listened to."""
         self._http.close_connections()
         self._session.started()
+
+    def runtime_stopping(self) -> None:
+        """Nothing the runtime says counts any more; extensions are listened to."""
+        self._session.exited()
+        self._pending = None
 
     def runtime_ended(self) -> None:
         """The runtime is gone or about to be killed: nothing it says counts, nothing is handed out."""
@@ -147,7 +171,9 @@ class RuntimeApi:
         elif path == _INIT_ERROR and exchange.method == "POST":
             self._init_error(exchange)
             return
-        if path.startswith(_NOT_BUILT):
+        if path.startswith(EXTENSION_PATHS):
+            self._environment.on_extension_call(exchange)
+        elif path.startswith(_NOT_BUILT):
             message = f"squib does not implement {exchange.method} {path} yet"
             body = msgspec.json.encode({"errorMessage": message, "errorType": "NotImplemented"})
             exchange.respond(501, (_JSON,), body)
@@ -178,6 +204,8 @@ class RuntimeApi:
             self._hand_out(exchange)
         else:
             self._park(exchange)
+            if self.tells_next:
+                self._environment.on_next()
 
     def _park(self, exchange: Exchange) -> None:
         if len(self._parked) > _LIMITS.max_connections:

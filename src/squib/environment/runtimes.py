@@ -36,6 +36,8 @@ INSIDE_PREFIX: Final = "/var/lang"
 """Where an interpreter's prefix shows in a sandbox when it is not under /usr."""
 INSIDE_CLIENT: Final = "/var/runtime"
 """Where a client shows in a sandbox."""
+INSIDE_BOOTSTRAP: Final = "/var/rapid/bootstrap.py"
+"""What runs the Python client when it is not forked: under AWS_LAMBDA_EXEC_WRAPPER."""
 
 PROVIDED: Final = ("provided.al2", "provided.al2023")
 _GUEST: Final = Path(__file__).parent / "guest"

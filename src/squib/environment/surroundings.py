@@ -30,5 +30,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_limits: HttpLimits
     endpoint_url: str
     """As seen from inside."""
+    extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: ()
+    """The files in its /opt/extensions, as they are started."""
+    new_id: Callable[[], str]
+    """A fresh UUID."""
     freeze_after_ms: float
     idle_expiry_ms: float

@@ -1,5 +1,6 @@
 """The variables a runtime finds in its environment: the reserved and unreserved lists of the guide. Pure."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from squib.model.function import FunctionVersion
@@ -15,6 +16,24 @@ _DEFAULTS: Final = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
 }
 """A function may set these itself."""
+_PROVIDED: Final = {
+    "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+}
+"""Where there is no language at /var/lang."""
+_XRAY: Final = {
+    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+    "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
+    "_AWS_XRAY_DAEMON_PORT": "2000",
+}
+"""Nobody listens there: segments are lost, as those of a trace that is not sampled."""
+_RUNTIME_ONLY: Final = frozenset(
+    {
+        *("AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"),
+        *("AWS_XRAY_CONTEXT_MISSING", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT", "_HANDLER", *_XRAY),
+    }
+)
+"""Extensions API guide, "Environment variables": those an extension's process does not get."""
 
 
 def environment_variables(
@@ -27,6 +46,8 @@ def environment_variables(
     variables = dict(_DEFAULTS)
     if function.runtime.startswith("python"):
         variables["PYTHONPATH"] = "/var/runtime"
+    elif function.runtime.startswith("provided"):
+        variables |= _PROVIDED
     elif function.runtime.startswith("nodejs"):
         major = function.runtime.removeprefix("nodejs").removesuffix(".x")
         variables["NODE_PATH"] = (
@@ -50,6 +71,7 @@ def environment_variables(
         "AWS_SECRET_ACCESS_KEY": access_key.secret_access_key,
         "LAMBDA_TASK_ROOT": "/var/task",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        **_XRAY,
     }
     if access_key.session_token is not None:
         variables["AWS_SESSION_TOKEN"] = access_key.session_token
@@ -59,6 +81,16 @@ def environment_variables(
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         variables["AWS_LAMBDA_LOG_LEVEL"] = function.logging.application_log_level or "INFO"
     return variables
+
+
+def extension_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """Of a runtime's variables those that external extensions get too."""
+    return {name: value for name, value in variables.items() if name not in _RUNTIME_ONLY}
+
+
+def exec_wrapper(runtime: str, variables: Mapping[str, str]) -> str | None:
+    """The program that is to run the runtime. Runtimes of the `provided` family do not look for one."""
+    return None if runtime.startswith("provided") else variables.get("AWS_LAMBDA_EXEC_WRAPPER") or None
 
 
 def runtime_version(runtime: str) -> str:

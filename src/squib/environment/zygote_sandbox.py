@@ -10,27 +10,36 @@ import os
 import signal
 import socket
 import struct
+from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
+from squib.environment.fork_server import ReadySlot, Zygote
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
-from squib.environment.runtimes import INSIDE_CLIENT, Runtime, RuntimeKind, node_options
-from squib.environment.zygote import (
+from squib.environment.runtimes import INSIDE_BOOTSTRAP, INSIDE_CLIENT, Runtime, RuntimeKind, node_options
+from squib.environment.sandbox_protocol import (
+    BEGIN,
     BLANK,
     BLANK_LAYOUT,
     BLANK_MAGIC,
     ENDED,
+    EXTENSION_ENDED,
+    EXTENSION_NOT_STARTED,
+    EXTENSIONS_STARTED,
     FREEZE,
     KILL,
+    KILL_RUNTIME,
+    KILLED,
     NO_LAYERS,
     NOT_STARTED,
-    READY,
     REPORT,
     RESTART,
+    SOCKET,
     STARTED,
+    TERMINATE,
     THAW,
     Assign,
 )
@@ -45,7 +54,7 @@ PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cac
 
 
 class Keeper(Protocol):
-    """What sandboxes and fork servers need of the driver that made them."""
+    """What a sandbox needs of the driver that made it."""
 
     cgroups: Cgroups | None
 
@@ -53,10 +62,6 @@ class Keeper(Protocol):
     def cpu_quota(self) -> bool: ...
 
     def tmp_counts_as_memory(self) -> bool: ...
-
-    def zygote_ready(self, zygote: "Zygote") -> None: ...
-
-    def zygote_ended(self, zygote: "Zygote") -> None: ...
 
     def blank_ready(self, sandbox: "ZygoteSandbox") -> None: ...
 
@@ -67,56 +72,6 @@ class Keeper(Protocol):
     def forget(self, sandbox: "ZygoteSandbox", slot: int) -> None: ...
 
 
-class ReadySlot:
-    """A prepared slot and its descriptors."""
-
-    def __init__(self, number: int, runtime_api: socket.socket, endpoint: socket.socket, netns: int) -> None:
-        self.number, self.runtime_api, self.endpoint, self.netns = number, runtime_api, endpoint, netns
-
-    def close(self) -> None:
-        """Closes what is still ours."""
-        self.runtime_api.close()
-        self.endpoint.close()
-        if self.netns >= 0:
-            os.close(self.netns)
-            self.netns = -1
-
-
-class Zygote:
-    """The daemon's end of one fork server."""
-
-    def __init__(self, runtime: str, commands: socket.socket, driver: "Keeper") -> None:
-        self.runtime, self._commands, self._driver = runtime, commands, driver
-        commands.setblocking(False)
-
-    def watch(self) -> None:
-        """Follows what the fork server says: that it is ready, and its end."""
-        asyncio.get_running_loop().add_reader(self._commands.fileno(), self._read)
-
-    def _read(self) -> None:
-        try:
-            message = self._commands.recv(64)
-        except BlockingIOError:
-            return
-        except OSError:
-            message = b""
-        if message == READY:
-            self._driver.zygote_ready(self)
-        elif not message:
-            self._driver.zygote_ended(self)
-            self.close()
-
-    def send(self, command: bytes, fds: list[int]) -> None:
-        """Sends one command with descriptors. Raises BlockingIOError when hundreds are waiting already."""
-        socket.send_fds(self._commands, [command], fds)
-
-    def close(self) -> None:
-        """Ends the fork server; idempotent."""
-        if self._commands.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._commands.fileno())
-            self._commands.close()
-
-
 def programs_of(runtime: Runtime, memory_mib: int) -> list[list[str]] | None:
     """What the runtime's process executes, the first that there is; None when it goes on in the fork server's
     own interpreter."""
@@ -125,6 +80,23 @@ def programs_of(runtime: Runtime, memory_mib: int) -> list[list[str]] | None:
     if runtime.kind is RuntimeKind.NODEJS:
         return [[runtime.interpreter_inside, *node_options(memory_mib), f"{INSIDE_CLIENT}/bootstrap.js"]]
     return [["/var/task/bootstrap"], ["/opt/bootstrap"]]
+
+
+def work_of(spec: SandboxSpec, runtime: Runtime) -> dict[str, Any]:
+    """What zygote.become_runtime and become_extension read."""
+    programs = programs_of(runtime, spec.memory_mib)
+    wrapper = spec.wrapper
+    if wrapper is not None and programs is None:
+        programs = [[runtime.interpreter_inside, INSIDE_BOOTSTRAP]]
+    work: dict[str, Any] = {
+        "variables": dict(spec.variables),
+        "programs": programs,
+        "wrapper": wrapper,
+        "handler": spec.handler,
+    }
+    if spec.extensions:
+        work["extensions"] = {"names": spec.extensions, "variables": dict(spec.extension_variables)}
+    return work
 
 
 class ZygoteSandbox:
@@ -152,6 +124,10 @@ class ZygoteSandbox:
         self._servers: list[asyncio.Server] = []
         self._start_waiter: asyncio.Future[None] = self._loop.create_future()
         self._end_waiter: asyncio.Future[None] | None = None
+        self._has_extensions = False
+        self._extensions = -1  # the pipe they write to
+        self._init_gone = False
+        self._sockets: deque[asyncio.Future[socket.socket]] = deque()  # asked for
         self._running = False
         self._frozen = False
         self._destroyed = False
@@ -179,20 +155,21 @@ class ZygoteSandbox:
     async def assign(self, spec: SandboxSpec, wiring: Wiring, runtime: Runtime) -> None:
         """Starts the runtime and begins to serve the sandbox's sockets. Raises OSError, PlatformError."""
         self._wiring = wiring
-        document = json.dumps(
-            {
-                "variables": dict(spec.variables),
-                "programs": programs_of(runtime, spec.memory_mib),
-                "handler": spec.handler,
-            }
-        ).encode()
         environment = os.memfd_create("environment", os.MFD_CLOEXEC)
+        passed = [environment]
         try:
-            os.write(environment, document)
+            os.write(environment, json.dumps(work_of(spec, runtime)).encode())
+            if spec.extensions:
+                self._has_extensions = True
+                self._extensions, write_end = os.pipe2(os.O_CLOEXEC)
+                passed.append(write_end)
+                os.set_blocking(self._extensions, False)
+                self._loop.add_reader(self._extensions, self._read, self._extensions, LogSource.EXTENSION)
             wiring.on_start()
-            socket.send_fds(self._control, [self._assignment(spec).encode()], [environment])
+            socket.send_fds(self._control, [self._assignment(spec).encode()], passed)
         finally:
-            os.close(environment)
+            for fd in passed:
+                os.close(fd)
         if self._driver.cgroups is not None:
             self._peak_fd = self._driver.cgroups.open_peak(self._slot.number)
         self._loop.add_reader(self._output, self._read, self._output, LogSource.OUTPUT)
@@ -218,6 +195,7 @@ class ZygoteSandbox:
             tmp_bytes=tmp_bytes,
             code=bytes.fromhex(spec.code),
             opt=NO_LAYERS if spec.opt is None else bytes.fromhex(spec.opt),
+            extensions=len(spec.extensions),
         )
 
     def _close_init_ends(self) -> None:
@@ -255,7 +233,11 @@ class ZygoteSandbox:
 
     def _drain(self, limit_bytes: int) -> None:
         if self._wiring is not None:
-            for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
+            for fd, source in (
+                (self._output, LogSource.OUTPUT),
+                (self._telemetry, LogSource.TELEMETRY),
+                (self._extensions, LogSource.EXTENSION),
+            ):
                 drain(fd, limit_bytes, partial(self._wiring.on_log, source))
 
     def _read_control(self) -> None:
@@ -266,8 +248,12 @@ class ZygoteSandbox:
                 return
             except OSError:
                 message, ancillary = b"", []
-            if ancillary:
-                self._init_pid = CREDENTIALS.unpack(ancillary[0][2][: CREDENTIALS.size])[0]
+            made = None
+            for _, kind, data in ancillary:
+                if kind == socket.SCM_RIGHTS:
+                    made = socket.socket(fileno=struct.unpack("=i", data[:4])[0])
+                else:
+                    self._init_pid = CREDENTIALS.unpack(data[: CREDENTIALS.size])[0]
             if not message:
                 self._loop.remove_reader(self._control.fileno())
                 self._init_ended()
@@ -282,13 +268,46 @@ class ZygoteSandbox:
                 self._end(self._why(number))
             elif letter == NOT_STARTED:
                 self._end(End(cause=EndCause.NOT_STARTED, status=number))
+            elif letter == KILLED:
+                self._note_killed()
+            elif letter == SOCKET and made is not None:
+                self._hand_over(made)
+            else:
+                self._note_extension(letter, number)
+
+    def _note_extension(self, letter: bytes, number: int) -> None:
+        if letter == EXTENSIONS_STARTED:
+            if not self._start_waiter.done():
+                self._start_waiter.set_result(None)
+            return
+        index, status = number >> 32, number & 0xFFFFFFFF
+        end = self._why(status)
+        if letter == EXTENSION_NOT_STARTED:
+            end = End(cause=EndCause.NOT_STARTED, status=status)
+        if self._wiring is not None and letter in (EXTENSION_ENDED, EXTENSION_NOT_STARTED):
+            self._drain(MAX_PIPE_BYTES)
+            self._wiring.on_extension_end(index, end)
+
+    def _note_killed(self) -> None:
+        if self._end_waiter is not None and not self._end_waiter.done():
+            self._end_waiter.set_result(None)
+
+    def _hand_over(self, made: socket.socket) -> None:
+        made.setblocking(False)
+        waiter = self._sockets.popleft()
+        if waiter.done():
+            made.close()
+        else:
+            waiter.set_result(made)
 
     def _init_ended(self) -> None:
+        self._note_killed()
+        self._refuse_sockets()
         if self._wiring is None and not self.waiting:
             self._driver.blank_lost(self)
         elif not self._start_waiter.done():
             self._start_waiter.set_exception(PlatformError("the sandbox ended while it was set up"))
-        elif self._running:
+        elif self._running or self._has_extensions:
             out_of_memory = self._ran_out_of_memory()
             self._end(End(cause=EndCause.OUT_OF_MEMORY if out_of_memory else EndCause.LOST))
 
@@ -322,8 +341,6 @@ class ZygoteSandbox:
     def _end(self, end: End) -> None:
         self._drain(MAX_PIPE_BYTES)
         self._running = False
-        if self._end_waiter is not None and not self._end_waiter.done():
-            self._end_waiter.set_result(None)
         if self._wiring is not None:
             self._wiring.on_end(end)
 
@@ -388,6 +405,34 @@ class ZygoteSandbox:
                 self._peak_bytes = max(self._peak_bytes, int(after.split(None, 1)[0]) * 1024 if after else 0)
         return max(self._shared_bytes, self._peak_bytes)
 
+    def begin_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self._tell(BEGIN)
+
+    def terminate_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self._tell(TERMINATE)
+
+    def kill_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self._tell(KILL_RUNTIME)
+
+    async def open_socket(self) -> socket.socket:
+        """See driver.Sandbox. Init makes it: a socket belongs to the network of the process that made it."""
+        waiter: asyncio.Future[socket.socket] = self._loop.create_future()
+        if self._destroyed or self._init_gone:
+            raise OSError("the sandbox has ended")
+        self._sockets.append(waiter)
+        self._tell(SOCKET)
+        return await waiter
+
+    def _refuse_sockets(self) -> None:
+        self._init_gone = True
+        while self._sockets:
+            waiter = self._sockets.popleft()
+            if not waiter.done():
+                waiter.set_exception(OSError("the sandbox has ended"))
+
     async def restart(self) -> None:
         """See driver.Sandbox."""
         self.thaw()
@@ -402,7 +447,7 @@ class ZygoteSandbox:
     async def kill(self) -> None:
         """See driver.Sandbox."""
         self.thaw()
-        if not self._running:
+        if not self._running and not self._has_extensions:
             return
         self._end_waiter = self._loop.create_future()
         self._tell(KILL)
@@ -424,6 +469,7 @@ class ZygoteSandbox:
             return
         self.thaw()
         self._destroyed = True
+        self._refuse_sockets()
         for fd in (self._control.fileno(), self._output, self._telemetry):
             self._loop.remove_reader(fd)
         self._close_init_ends()
@@ -433,7 +479,10 @@ class ZygoteSandbox:
         self._slot.close()
         os.close(self._output)
         os.close(self._telemetry)
-        self._output = self._telemetry = -1
+        if self._extensions >= 0:
+            self._loop.remove_reader(self._extensions)
+            os.close(self._extensions)
+        self._output = self._telemetry = self._extensions = -1
         self._close_status()
         if self._peak_fd is not None:
             os.close(self._peak_fd)

@@ -12,8 +12,11 @@ class State(Enum):
     INIT = auto()  # its first runtime initializes; nothing was handed to it
     IDLE = auto()  # takes an invocation; its runtime waits for one, or is about to
     BUSY = auto()  # has an invocation, handed out or about to be
+    FINISHING = auto()  # its caller has the answer; the runtime or an extension is not done with it yet
+    RESETTING = auto()  # something failed: runtime and extensions are being shut down
     BROKEN = auto()  # takes an invocation, but has no runtime: starting one is part of the invocation
     REINIT = auto()  # has an invocation, and initializes a new runtime for it
+    CLOSING = auto()  # wanted no longer: runtime and extensions are being shut down
     STOPPING = auto()  # gives its resources back
     STOPPED = auto()  # is no more
 
@@ -23,13 +26,16 @@ class State(Enum):
 class Event(Enum):
     """What happens to an environment."""
 
-    READY = auto()  # the runtime asked for its first invocation
+    READY = auto()  # the runtime asked for its first invocation, and each extension for its first event
     INIT_FAILED = auto()  # the runtime said that it cannot initialize
     ASSIGNED = auto()  # an invocation was given to the environment
     ANSWERED = auto()  # the runtime answered it
-    EXITED = auto()  # the runtime's process ended
+    ANSWERED_FIRST = auto()  # the same, where there are extensions that may have work to do still
+    FINISHED = auto()  # the runtime and all extensions have asked for what comes next
+    EXITED = auto()  # the runtime's process ended, or an extension failed
     EXITED_EARLY = auto()  # the same, before the invocation was handed to it: safe to hand it to another
     DEADLINE = auto()  # the time for the initialization, or for the invocation, is over
+    SHUT = auto()  # the shutdown is over: everything has ended, or its time has
     RETIRE = auto()  # the environment is wanted no longer
     FAULT = auto()  # the machine could not do what was asked of it
     DESTROYED = auto()  # all resources were given back
@@ -42,11 +48,15 @@ class Do(Enum):
 
     DELIVER = auto()  # hand the invocation to the runtime as soon as it asks
     ANSWER = auto()  # give the runtime's answer to the caller
+    CONCLUDE = auto()  # the answered invocation is over: what it took is known
     FAIL = auto()  # give the caller the failure that the event stands for
     RECORD_INIT = auto()  # write the line about an initialization that did not succeed
+    SHUT_DOWN = auto()  # tell runtime and extensions that they end; SHUT follows, at once without extensions
     KILL = auto()  # end every process that is left
     RESTART = auto()  # start a new runtime
     OFFER = auto()  # tell the pool that an invocation can be taken
+    WITHDRAW = auto()  # tell the pool that none can, for a while
+    LEAVE = auto()  # tell the pool that this environment is on its way out
     DESTROY = auto()  # give everything back
 
     __hash__ = object.__hash__
@@ -54,31 +64,45 @@ class Do(Enum):
 
 RULES: Final[Rules[State, Event, Do]] = {
     (State.INIT, Event.READY): (State.IDLE, (Do.OFFER,)),
-    (State.INIT, Event.INIT_FAILED): (State.BROKEN, (Do.RECORD_INIT, Do.KILL, Do.OFFER)),
-    (State.INIT, Event.EXITED): (State.BROKEN, (Do.RECORD_INIT, Do.KILL, Do.OFFER)),
-    (State.INIT, Event.DEADLINE): (State.BROKEN, (Do.RECORD_INIT, Do.KILL, Do.OFFER)),
-    (State.INIT, Event.RETIRE): (State.STOPPING, (Do.DESTROY,)),
-    (State.INIT, Event.FAULT): (State.STOPPING, (Do.DESTROY,)),
+    (State.INIT, Event.INIT_FAILED): (State.RESETTING, (Do.RECORD_INIT, Do.SHUT_DOWN)),
+    (State.INIT, Event.EXITED): (State.RESETTING, (Do.RECORD_INIT, Do.SHUT_DOWN)),
+    (State.INIT, Event.DEADLINE): (State.RESETTING, (Do.RECORD_INIT, Do.SHUT_DOWN)),
+    (State.INIT, Event.RETIRE): (State.CLOSING, (Do.LEAVE, Do.SHUT_DOWN)),
+    (State.INIT, Event.FAULT): (State.STOPPING, (Do.LEAVE, Do.DESTROY)),
     (State.IDLE, Event.ASSIGNED): (State.BUSY, (Do.DELIVER,)),
-    (State.IDLE, Event.EXITED): (State.BROKEN, (Do.KILL,)),
-    (State.IDLE, Event.RETIRE): (State.STOPPING, (Do.DESTROY,)),
-    (State.IDLE, Event.FAULT): (State.STOPPING, (Do.DESTROY,)),
+    (State.IDLE, Event.EXITED): (State.RESETTING, (Do.WITHDRAW, Do.SHUT_DOWN)),
+    (State.IDLE, Event.RETIRE): (State.CLOSING, (Do.LEAVE, Do.SHUT_DOWN)),
+    (State.IDLE, Event.FAULT): (State.STOPPING, (Do.LEAVE, Do.DESTROY)),
     (State.BUSY, Event.ANSWERED): (State.IDLE, (Do.ANSWER, Do.OFFER)),
-    (State.BUSY, Event.EXITED): (State.BROKEN, (Do.FAIL, Do.KILL, Do.OFFER)),
+    (State.BUSY, Event.ANSWERED_FIRST): (State.FINISHING, (Do.ANSWER,)),
+    (State.BUSY, Event.EXITED): (State.RESETTING, (Do.FAIL, Do.SHUT_DOWN)),
     (State.BUSY, Event.EXITED_EARLY): (State.REINIT, (Do.KILL, Do.RESTART)),
-    (State.BUSY, Event.DEADLINE): (State.BROKEN, (Do.FAIL, Do.KILL, Do.OFFER)),
-    (State.BUSY, Event.RETIRE): (State.STOPPING, (Do.FAIL, Do.DESTROY)),
-    (State.BUSY, Event.FAULT): (State.STOPPING, (Do.FAIL, Do.DESTROY)),
+    (State.BUSY, Event.DEADLINE): (State.RESETTING, (Do.FAIL, Do.SHUT_DOWN)),
+    (State.BUSY, Event.RETIRE): (State.CLOSING, (Do.FAIL, Do.LEAVE, Do.SHUT_DOWN)),
+    (State.BUSY, Event.FAULT): (State.STOPPING, (Do.FAIL, Do.LEAVE, Do.DESTROY)),
+    (State.FINISHING, Event.FINISHED): (State.IDLE, (Do.CONCLUDE, Do.OFFER)),
+    (State.FINISHING, Event.EXITED): (State.RESETTING, (Do.CONCLUDE, Do.SHUT_DOWN)),
+    (State.FINISHING, Event.DEADLINE): (State.RESETTING, (Do.CONCLUDE, Do.SHUT_DOWN)),
+    (State.FINISHING, Event.RETIRE): (State.CLOSING, (Do.CONCLUDE, Do.LEAVE, Do.SHUT_DOWN)),
+    (State.FINISHING, Event.FAULT): (State.STOPPING, (Do.CONCLUDE, Do.LEAVE, Do.DESTROY)),
+    (State.RESETTING, Event.SHUT): (State.BROKEN, (Do.KILL, Do.OFFER)),
+    (State.RESETTING, Event.EXITED): (State.RESETTING, ()),
+    (State.RESETTING, Event.RETIRE): (State.CLOSING, (Do.LEAVE,)),
+    (State.RESETTING, Event.FAULT): (State.STOPPING, (Do.LEAVE, Do.DESTROY)),
     (State.BROKEN, Event.ASSIGNED): (State.REINIT, (Do.RESTART,)),
     (State.BROKEN, Event.EXITED): (State.BROKEN, ()),
-    (State.BROKEN, Event.RETIRE): (State.STOPPING, (Do.DESTROY,)),
-    (State.BROKEN, Event.FAULT): (State.STOPPING, (Do.DESTROY,)),
+    (State.BROKEN, Event.RETIRE): (State.CLOSING, (Do.LEAVE, Do.SHUT_DOWN)),
+    (State.BROKEN, Event.FAULT): (State.STOPPING, (Do.LEAVE, Do.DESTROY)),
     (State.REINIT, Event.READY): (State.BUSY, (Do.DELIVER,)),
-    (State.REINIT, Event.INIT_FAILED): (State.BROKEN, (Do.RECORD_INIT, Do.FAIL, Do.KILL, Do.OFFER)),
-    (State.REINIT, Event.EXITED): (State.BROKEN, (Do.RECORD_INIT, Do.FAIL, Do.KILL, Do.OFFER)),
-    (State.REINIT, Event.DEADLINE): (State.BROKEN, (Do.RECORD_INIT, Do.FAIL, Do.KILL, Do.OFFER)),
-    (State.REINIT, Event.RETIRE): (State.STOPPING, (Do.FAIL, Do.DESTROY)),
-    (State.REINIT, Event.FAULT): (State.STOPPING, (Do.FAIL, Do.DESTROY)),
+    (State.REINIT, Event.INIT_FAILED): (State.RESETTING, (Do.RECORD_INIT, Do.FAIL, Do.SHUT_DOWN)),
+    (State.REINIT, Event.EXITED): (State.RESETTING, (Do.RECORD_INIT, Do.FAIL, Do.SHUT_DOWN)),
+    (State.REINIT, Event.DEADLINE): (State.RESETTING, (Do.RECORD_INIT, Do.FAIL, Do.SHUT_DOWN)),
+    (State.REINIT, Event.RETIRE): (State.CLOSING, (Do.FAIL, Do.LEAVE, Do.SHUT_DOWN)),
+    (State.REINIT, Event.FAULT): (State.STOPPING, (Do.FAIL, Do.LEAVE, Do.DESTROY)),
+    (State.CLOSING, Event.SHUT): (State.STOPPING, (Do.DESTROY,)),
+    (State.CLOSING, Event.EXITED): (State.CLOSING, ()),
+    (State.CLOSING, Event.RETIRE): (State.CLOSING, ()),
+    (State.CLOSING, Event.FAULT): (State.STOPPING, (Do.DESTROY,)),
     (State.STOPPING, Event.EXITED): (State.STOPPING, ()),
     (State.STOPPING, Event.FAULT): (State.STOPPING, ()),
     (State.STOPPING, Event.RETIRE): (State.STOPPING, ()),

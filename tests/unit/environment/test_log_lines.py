@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.environment.log_lines import FrameParser, JsonLines, LineSplitter, Report, TextLines, iso_time
+from squib.environment.log_lines import FrameParser, JsonLines, LineSplitter, TextLines, iso_time
+from squib.environment.report import Report
 from squib.model.units import EpochMs
 
 NOW = EpochMs(1_769_862_896_789)

@@ -12,7 +12,7 @@ import pytest
 
 from squib.environment.driver import SandboxSpec
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
-from squib.environment.zygote_sandbox import ReadySlot, Zygote
+from squib.environment.fork_server import ReadySlot, Zygote
 from squib.model.units import ArchiveDigest, EnvironmentId
 
 SPEC = SandboxSpec(

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.environment.zygote import ASSIGN_LAYOUT, Assign, python_paths, with_own_paths
+from squib.environment.python_client import python_paths, with_own_paths
+from squib.environment.sandbox_protocol import ASSIGN_LAYOUT, Assign
 
 ASSIGN = Assign(
     memory_bytes=128 << 20,
@@ -53,3 +54,9 @@ def test_a_functions_own_python_path_comes_before_the_runtime_but_not_twice() ->
         "/var/runtime",
         "/var/lang/lib/python3.12",
     ]
+
+
+def test_more_extensions_than_may_register_are_refused() -> None:
+    assert Assign.decode(ASSIGN._replace(extensions=10).encode()).extensions == 10
+    with pytest.raises(ValueError):
+        Assign.decode(ASSIGN._replace(extensions=11).encode())

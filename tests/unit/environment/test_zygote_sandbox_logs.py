@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from squib.environment.driver import LogSource, Wiring
+from squib.environment.fork_server import ReadySlot
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES
-from squib.environment.zygote_sandbox import ReadySlot, ZygoteSandbox
+from squib.environment.zygote_sandbox import ZygoteSandbox
 
 
 class Driver:

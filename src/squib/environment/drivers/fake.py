@@ -4,6 +4,8 @@ No process, no socket, no time of its own: what the script says happens on the e
 """
 
 import asyncio
+import json
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiri
 from squib.model.errors import PlatformError
 
 _API = "/2018-06-01/runtime"
+_REGISTER = "/2020-01-01/extension/register"
+_NEXT_EVENT = "/2020-01-01/extension/event/next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,35 @@ class Wait:
     seconds: float
 
 
-Step: TypeAlias = Respond | Fail | FailInit | Print | Exit | Next | Wait
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Any other request of the Runtime API's server; the answer goes to the sandbox's `answers`."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """An extension registers; its later calls carry the identifier it is given."""
+
+    name: str
+    events: tuple[str, ...] = ("INVOKE", "SHUTDOWN")
+
+
+@dataclass(frozen=True, slots=True)
+class NextEvent:
+    """An extension asks for its next event; `FakeScript.on_extension_event` says what then."""
+
+
+Step: TypeAlias = Respond | Fail | FailInit | Print | Exit | Next | Wait | Call | Register | NextEvent
+
+
+def go_on(name: str, event: bytes) -> "Iterable[Step]":
+    """An extension that works on an event for no time at all, and ends when it is told to."""
+    return (Exit(),) if b'"SHUTDOWN"' in event else (NextEvent(),)
 
 
 def echo(event: "FakeEvent") -> Iterable[Step]:
@@ -93,6 +125,9 @@ class FakeScript:
 
     on_start: Callable[[int], Iterable[Step]] = lambda count: (Next(),)
     on_event: Callable[[FakeEvent], Iterable[Step]] = echo
+    on_extension: Callable[[str], Iterable[Step]] = lambda name: (Register(name), NextEvent())
+    on_extension_event: Callable[[str, bytes], Iterable[Step]] = go_on
+    on_terminate: Callable[[], Iterable[Step]] = lambda: (Exit(End(cause=EndCause.SIGNALED, status=15)),)
     create_error: PlatformError | None = None
     create_delay_s: float = 0.0
     memory_peak_bytes: int = 40 << 20
@@ -140,6 +175,7 @@ class FakeSandbox:
         self._driver, self._wiring = driver, wiring
         self._start_count = 0
         self._runtime: FakeRuntime | None = None
+        self.extensions: dict[int, FakeRuntime] = {}
         self._unread: list[tuple[LogSource, bytes]] = []
 
     @property
@@ -148,11 +184,56 @@ class FakeSandbox:
         return self._runtime is not None
 
     def start(self) -> None:
-        """Starts a runtime."""
-        self._start_count += 1
+        """Starts extensions, or a runtime."""
         self._wiring.on_start()
+        self._start_count += 1
+        for index, name in enumerate(self.spec.extensions):
+            extension = FakeRuntime(self, self._driver.script, self._wiring.runtime_api, name)
+            self.extensions[index] = extension
+            extension.perform(self._driver.script.on_extension(name))
+        if not self.spec.extensions:
+            self._start_runtime()
+
+    def _start_runtime(self) -> None:
         self._runtime = FakeRuntime(self, self._driver.script, self._wiring.runtime_api)
         self._runtime.perform(self._driver.script.on_start(self._start_count))
+
+    def begin_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("begin_runtime")
+        self._start_runtime()
+
+    def terminate_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("terminate_runtime")
+        if self._runtime is not None:
+            self._runtime.interrupt(self._driver.script.on_terminate())
+
+    def kill_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self.calls.append("kill_runtime")
+        self.end(End(cause=EndCause.SIGNALED, status=9))
+
+    async def open_socket(self) -> socket.socket:
+        """See driver.Sandbox. There is no network."""
+        raise OSError("a scripted sandbox has no network")
+
+    def ended(self, process: "FakeRuntime", end: End) -> None:
+        """The process of a script says that it ends."""
+        if process is self._runtime:
+            self.end(end)
+            return
+        for index, extension in list(self.extensions.items()):
+            if extension is process:
+                del self.extensions[index]
+                extension.close()
+                self.drain_logs()
+                self._wiring.on_extension_end(index, end)
+
+    def _end_extensions(self) -> None:
+        for extension in self.extensions.values():
+            extension.close()
+        self.extensions.clear()
 
     def print(self, data: bytes, source: LogSource = LogSource.OUTPUT) -> None:
         """Fills the pipe."""
@@ -189,12 +270,14 @@ class FakeSandbox:
         """See driver.Sandbox."""
         self.calls.append("restart")
         self.end(End(cause=EndCause.SIGNALED, status=9))
+        self._end_extensions()
         self.start()
 
     async def kill(self) -> None:
         """See driver.Sandbox."""
         self.calls.append("kill")
         self.end(End(cause=EndCause.SIGNALED, status=9))
+        self._end_extensions()
 
     async def destroy(self) -> None:
         """See driver.Sandbox."""
@@ -204,6 +287,7 @@ class FakeSandbox:
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
+        self._end_extensions()
         self._driver.sandboxes.remove(self)
 
 
@@ -211,9 +295,15 @@ class FakeRuntime:
     """One process: performs steps, one HTTP exchange at a time."""
 
     def __init__(
-        self, sandbox: FakeSandbox, script: FakeScript, protocol: Callable[[], asyncio.Protocol]
+        self,
+        sandbox: FakeSandbox,
+        script: FakeScript,
+        protocol: Callable[[], asyncio.Protocol],
+        name: str = "",
     ) -> None:
-        self._sandbox, self._script = sandbox, script
+        """`name` of an extension; empty for a runtime."""
+        self._sandbox, self._script, self._name = sandbox, script, name
+        self._identifier = ""
         self._loop = asyncio.get_running_loop()
         self._steps: deque[Step] = deque()
         self._event = FakeEvent({}, b"")
@@ -226,6 +316,12 @@ class FakeRuntime:
         """Does more, after what it does already."""
         self._steps.extend(steps)
         self._loop.call_soon(self._go_on)
+
+    def interrupt(self, steps: Iterable[Step]) -> None:
+        """Does this instead of what it does."""
+        self._is_waiting = False
+        self._steps.clear()
+        self.perform(steps)
 
     def close(self) -> None:
         """The process is gone, its connection with it."""
@@ -255,7 +351,16 @@ class FakeRuntime:
             case Print():
                 self._sandbox.print(step.data, step.source)
             case Exit():
-                self._sandbox.end(step.end)
+                self._sandbox.ended(self, step.end)
+            case Call():
+                headers = {"Lambda-Extension-Identifier": self._identifier, **step.headers}
+                self._ask(step.method, step.path, headers, step.body)
+            case Register():
+                body = json.dumps({"events": step.events}).encode()
+                self._ask("POST", _REGISTER, {"Lambda-Extension-Name": step.name}, body)
+            case NextEvent():
+                headers = {"Lambda-Extension-Identifier": self._identifier}
+                self._ask("GET", _NEXT_EVENT, headers)
             case Wait():
                 self._is_waiting = True
                 self._loop.call_later(step.seconds, self._waited)
@@ -270,7 +375,7 @@ class FakeRuntime:
         self._is_waiting = True
         self._asked = path
         fields = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        length = f"Content-Length: {len(body)}\r\n" if method != "GET" else ""
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n{fields}{length}\r\n"
         self._transport.deliver(head.encode() + body)
 
@@ -278,7 +383,10 @@ class FakeRuntime:
         if self._is_closed:
             return
         self._is_waiting = False
-        if self._asked.endswith("/next") and status == 200:
+        self._identifier = headers.get("lambda-extension-identifier", self._identifier)
+        if self._asked == _NEXT_EVENT and status == 200:
+            self._steps.extend(self._script.on_extension_event(self._name, body))
+        elif self._asked.endswith("/next") and status == 200:
             self._event = FakeEvent(headers, body)
             self._steps.extend(self._script.on_event(self._event))
         else:

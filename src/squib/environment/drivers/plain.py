@@ -27,6 +27,7 @@ from squib.model.limits import FILE_DESCRIPTORS
 
 _log: Final = logging.getLogger("squib.environment")
 _END_TIMEOUT_S: Final = 10.0
+_BOOTSTRAP: Final = Path(__file__).parents[1] / "guest" / "python" / "bootstrap.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,8 @@ class PlainDriver:
     async def create(self, spec: SandboxSpec, wiring: Wiring) -> "PlainSandbox":
         """See driver.SandboxDriver."""
         runtime = self._find(spec.runtime)
+        if spec.extensions:
+            raise RuntimeUnavailable("external extensions are started with --isolation sandbox only")
         code = self._options.code_dir / spec.code
         if not code.is_dir():
             raise PlatformError("the function's code is not on this node")
@@ -168,6 +171,14 @@ class PlainSandbox:
         self._loop.add_reader(telemetry, self._read, telemetry, LogSource.TELEMETRY)
 
     def _command(self) -> list[str]:
+        command, wrapper = self._unwrapped_command(), self._spec.wrapper
+        if wrapper is None:
+            return command
+        if self._runtime.kind is RuntimeKind.PYTHON:
+            command = [command[0], str(_BOOTSTRAP)]
+        return [wrapper, *command]
+
+    def _unwrapped_command(self) -> list[str]:
         runtime = self._runtime
         if runtime.kind is RuntimeKind.PROVIDED:
             bootstrap = self._code / "bootstrap"
@@ -293,6 +304,24 @@ class PlainSandbox:
             if at >= 0:
                 self._peak_bytes = max(self._peak_bytes, int(text[at + 6 :].split(None, 1)[0]) * 1024)
         return self._peak_bytes
+
+    def begin_runtime(self) -> None:
+        """See driver.Sandbox. There are no extensions here that a runtime would wait for."""
+
+    def terminate_runtime(self) -> None:
+        """See driver.Sandbox."""
+        if self._process is not None and not self._ended.is_set():
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill_runtime(self) -> None:
+        """See driver.Sandbox."""
+        self._signal(signal.SIGKILL)
+
+    async def open_socket(self) -> socket.socket:
+        """See driver.Sandbox. Its network is the host's."""
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        return made
 
     async def restart(self) -> None:
         """See driver.Sandbox."""

@@ -16,10 +16,11 @@ from typing import Any
 
 from squib.environment.cgroups import Cgroups, open_bases
 from squib.environment.driver import RuntimeUnavailable, SandboxSpec, Wiring
+from squib.environment.fork_server import ReadySlot, Zygote
 from squib.environment.launcher import MAX_COMMAND_BYTES, LauncherOptions
 from squib.environment.runtimes import Runtime
 from squib.environment.slots import DEFAULT_TMP_MIB
-from squib.environment.zygote_sandbox import ReadySlot, Zygote, ZygoteSandbox
+from squib.environment.zygote_sandbox import ZygoteSandbox
 from squib.model.errors import PlatformError
 
 MAX_STARTING = 64  # spawns under way at once; more would only wait for the two fork servers' cores

@@ -1,0 +1,29 @@
+"""The pool, as an environment knows it."""
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from squib.environment.environment import Environment
+
+
+class Owner(Protocol):
+    """Who has an environment and gives it invocations."""
+
+    def offer(self, environment: "Environment") -> None:
+        """The environment can take an invocation."""
+
+    def withdraw(self, environment: "Environment") -> None:
+        """It can't take the one it was offered for: it will be offered again."""
+
+    def stopping(self, environment: "Environment") -> None:
+        """The environment is on its way out. Its `fault` says why when that was not wanted."""
+
+    def stopped(self, environment: "Environment") -> None:
+        """The environment is no more."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine in the owner's task group."""
+
+    def due(self, at_ms: float) -> None:
+        """Asks for a `sweep` at a monotonic time."""

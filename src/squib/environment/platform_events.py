@@ -1,0 +1,112 @@
+"""What Lambda tells of an environment: the `platform.*` records of JSON logs and telemetry. Pure.
+
+One function for each kind; who shows them, and which, is decided by `log_lines` and `telemetry`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from squib.environment.report import Report
+
+Record: TypeAlias = dict[str, Any] | str
+
+LEVELS: Final = {"DEBUG": 0, "INFO": 1, "WARN": 2}
+
+
+def level(kind: str, record: Record) -> int:
+    """The level at which a system log shows it, as in the guide's table of system log events."""
+    status = record.get("status", "success") if isinstance(record, dict) else "error"
+    if status != "success" or kind == "logsDropped":
+        return LEVELS["WARN"]
+    return LEVELS["DEBUG" if kind in ("initRuntimeDone", "initReport", "runtimeDone") else "INFO"]
+
+
+def init_start(runtime_version: str, runtime_version_arn: str, phase: str = "init") -> Record:
+    """An initialization begins; `phase` is `init` or `invoke`."""
+    return {
+        "initializationType": "on-demand",
+        "phase": phase,
+        "runtimeVersion": runtime_version,
+        "runtimeVersionArn": runtime_version_arn,
+    }
+
+
+def init_runtime_done(*, phase: str, status: str, error_type: str = "") -> Record:
+    """The runtime is initialized, or will not be."""
+    record = {"initializationType": "on-demand", "phase": phase, "status": status}
+    return _with_error(record, status, error_type)
+
+
+def init_report(*, duration_ms: float, phase: str, status: str, error_type: str = "") -> Record:
+    """An initialization is over."""
+    record: dict[str, Any] = {
+        "initializationType": "on-demand",
+        "phase": phase,
+        "status": status,
+        "metrics": {"durationMs": round(duration_ms, 3)},
+    }
+    return _with_error(record, status, error_type)
+
+
+def start(request_id: str, version: str) -> Record:
+    """An invocation begins."""
+    return {"requestId": request_id, "version": version}
+
+
+def runtime_done(
+    *, request_id: str, duration_ms: float, produced_bytes: int, status: str, error_type: str = ""
+) -> Record:
+    """The runtime has answered, or will not."""
+    record: dict[str, Any] = {
+        "requestId": request_id,
+        "status": status,
+        "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes},
+    }
+    return _with_error(record, status, error_type)
+
+
+def report(report: Report, peak_bytes: int) -> Record:
+    """An invocation's bill."""
+    metrics: dict[str, Any] = {
+        "durationMs": round(report.duration_ms, 3),
+        "billedDurationMs": report.billed_ms,
+        "memorySizeMB": report.memory_mib,
+        "maxMemoryUsedMB": report.max_memory_used_mib(peak_bytes),
+    }
+    if report.init_duration_ms is not None:
+        metrics["initDurationMs"] = round(report.init_duration_ms, 3)
+    record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+    return _with_error(record, report.status, report.error_type)
+
+
+def extension(*, name: str, state: str, events: Sequence[str], error_type: str = "") -> Record:
+    """Where an extension is at the end of an initialization, or when it failed."""
+    record: dict[str, Any] = {"name": name, "state": state, "events": list(events)}
+    if error_type:
+        record["errorType"] = error_type
+    return record
+
+
+def subscription(*, name: str, types: Sequence[str]) -> Record:
+    """An extension has subscribed to telemetry or logs."""
+    return {"name": name, "state": "Subscribed", "types": list(types)}
+
+
+def logs_dropped(*, records: int, size_bytes: int) -> Record:
+    """A subscriber did not keep up."""
+    return {
+        "reason": "Consumer seems to have fallen behind as it has not acknowledged receipt of logs.",
+        "droppedRecords": records,
+        "droppedBytes": size_bytes,
+    }
+
+
+def fault(text: str) -> Record:
+    """The platform ended an invocation (Logs API)."""
+    return text
+
+
+def _with_error(record: dict[str, Any], status: str, error_type: str) -> Record:
+    if status == "error" and error_type:
+        record["errorType"] = error_type
+    return record

@@ -1,0 +1,29 @@
+"""What one invocation took: the figures of REPORT. Pure."""
+
+import math
+
+import msgspec
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One invocation's bill. Durations are milliseconds with a fraction."""
+
+    request_id: str
+    duration_ms: float
+    init_duration_ms: float | None
+    """Of a cold start; None when the invocation found its runtime initialized, or did that itself."""
+    memory_mib: int
+    status: str = "success"
+    """`success`, `error`, `timeout`."""
+    error_type: str = ""
+    is_platform_failure: bool = False
+    """Not the function said that it failed: the text form shows the status only then."""
+
+    @property
+    def billed_ms(self) -> int:
+        """Initialization and run, rounded up."""
+        return math.ceil(self.duration_ms + (self.init_duration_ms or 0.0))
+
+    def max_memory_used_mib(self, peak_bytes: int) -> int:
+        """Rounded up, and never more than the function has."""
+        return min(-(-peak_bytes // 1_048_576), self.memory_mib)

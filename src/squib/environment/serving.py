@@ -1,0 +1,108 @@
+"""The invocation that an environment has: its caller, its clock, its end, and what is written down of it."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from squib.clock import Clock
+from squib.environment import failure as failures
+from squib.environment.driver import End, EndCause
+from squib.environment.failure import Failure
+from squib.environment.journal import Journal
+from squib.environment.report import Report
+from squib.model.errors import SquibError
+from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
+
+Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
+"""Told the end of one invocation, exactly once; an exception when it was not the function's doing."""
+
+
+class Serving:
+    """One at a time: `begin`, then `answer` or `fail`; `conclude` after an answer that was not the end."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.invocation: Invocation | None = None
+        self.cold_init_ms: float | None = None
+        """Of the environment's initialization, to be billed with its first invocation."""
+        self.started_ms = 0.0
+        """Monotonic: its time is counted from here."""
+        self._journal, self._clock = journal, clock
+        self._done: Done | None = None
+        self._answered: tuple[Invocation, Failure | None] | None = None
+
+    def begin(self, invocation: Invocation, done: Done, now_ms: float) -> None:
+        """The environment was given an invocation."""
+        self.invocation, self._done = invocation, done
+        self.started_ms = now_ms
+        self._journal.is_start_logged = False
+
+    def log_start(self) -> None:
+        """Writes START, unless that is done."""
+        assert self.invocation is not None, "START is written for an invocation"
+        if not self._journal.is_start_logged:
+            self._journal.start(self.invocation)
+
+    def answer(self, failure: Failure | None, payload: bytes, *, is_over: bool) -> None:
+        """The runtime answered: the caller hears it at once. END and REPORT are written with the next START,
+        or by the next sweep, unless they are asked for; when it is not over yet, by `conclude`."""
+        invocation, done = self._let_go()
+        journal = self._journal
+        report = self._report(invocation, failure)
+        journal.runtime_done(report, len(payload))
+        if is_over:
+            journal.unfinished = report
+            self.cold_init_ms = None
+        else:
+            self._answered = (invocation, failure)
+        tail = b""
+        if invocation.wants_log_tail:
+            journal.drain()
+            journal.finish()
+            tail = journal.log.take_tail()
+        if failure is None:
+            done(Succeeded(payload=payload, executed_version=invocation.function.version, log_tail=tail))
+        else:
+            done(failure.outcome(invocation.request_id, invocation.function.version, tail))
+
+    def conclude(self, failure: Failure | None) -> None:
+        """Runtime and extensions are done with an answered invocation; or will not be, for this reason."""
+        assert self._answered is not None, "it was answered"
+        (invocation, answer), self._answered = self._answered, None
+        self._journal.drain()
+        if failure is not None:
+            self._journal.failed(invocation, failure)
+        self._journal.unfinished = self._report(invocation, failure or answer)
+        self.cold_init_ms = None
+        self._journal.finish()
+
+    def fail(self, failure: Failure | SquibError) -> None:
+        """The invocation ends here, whatever the runtime does."""
+        self.log_start()
+        invocation, done = self._let_go()
+        journal = self._journal
+        reported = failures.ended(End(cause=EndCause.LOST)) if isinstance(failure, SquibError) else failure
+        report = self._report(invocation, reported)
+        self.cold_init_ms = None
+        journal.drain()
+        journal.runtime_done(report, 0)
+        journal.failed(invocation, reported)
+        journal.unfinished = report
+        journal.finish()
+        tail = journal.log.take_tail() if invocation.wants_log_tail else b""
+        if isinstance(failure, SquibError):
+            done(failure)
+        else:
+            done(failure.outcome(invocation.request_id, invocation.function.version, tail))
+
+    def _let_go(self) -> tuple[Invocation, Done]:
+        invocation, done = self.invocation, self._done
+        assert invocation is not None and done is not None, "there is an invocation"
+        self.invocation = self._done = None
+        return invocation, done
+
+    def _report(self, invocation: Invocation, failure: Failure | None) -> Report:
+        return failures.report(
+            failure,
+            invocation,
+            duration_ms=self._clock.monotonic_ms() - self.started_ms,
+            init_duration_ms=self.cold_init_ms,
+        )
