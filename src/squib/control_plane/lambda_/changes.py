@@ -175,6 +175,7 @@ class ChangeService:
         self._record(reference)
         logging: Mapping[str, Any] = given.get("LoggingConfig") or {}
         arns: Sequence[str] | None = given.get("Layers")
+        attached(arns or (), reference.key, call.principal, self._store.memory)
 
         def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
             layers = declared.layers
