@@ -1,8 +1,7 @@
 """Policies made ready for asking: matchers compiled once, statements found by action.
 
-`PolicySet` joins all policies of one type that hold for a call. Which statements an action concerns depends
-on nothing else, so it is worked out once per action and kept; the rest is resource, principal and
-conditions.
+`PolicySet` joins all policies of one type that hold for a call. Which statements may concern an action on a
+resource is worked out once and kept; what is left is to ask principals, conditions and variables.
 """
 
 import re
@@ -13,7 +12,7 @@ import msgspec
 
 from squib.iam.caller import Caller, Named, PrincipalMatcher
 from squib.iam.conditions import compile_condition
-from squib.iam.context import Context
+from squib.iam.context import NO_CONTEXT, Context
 from squib.iam.match import (
     Template,
     Wild,
@@ -28,9 +27,10 @@ from squib.iam.match import (
 )
 from squib.model.policy import Effect, PolicyDocument, PolicyType, Statement
 
-MAX_KEPT_ACTIONS: Final = (
-    1024  # per set; more than all actions that squib has. What passes it is worked out anew.
-)
+# What a set remembers at most, squib's choice: the actions of squib's services several times over, and the
+# resources that a busy principal uses. Both begin anew when full, for callers choose what they ask about.
+MAX_KEPT_ACTIONS: Final = 1024
+MAX_KEPT_PAIRS: Final = 512
 
 
 class StatementRef(msgspec.Struct, frozen=True):
@@ -67,7 +67,15 @@ class CompiledStatement:
 
     def holds(self, resource: str, context: Context) -> bool:
         """Whether resource and conditions are the statement's; action and principal are asked elsewhere."""
-        if not self._resources.matches(resource, context):
+        return self.may_concern(resource) and self.applies(resource, context)
+
+    def may_concern(self, resource: str) -> bool:
+        """What can be said of the resource without a context: False settles it."""
+        return self._resources.has_variables or self._resources.matches(resource, NO_CONTEXT)
+
+    def applies(self, resource: str, context: Context) -> bool:
+        """Whether a statement that may concern the resource holds."""
+        if self._resources.has_variables and not self._resources.matches(resource, context):
             return False
         for condition in self._conditions:  # noqa: SIM110 - a generator costs more than the loop
             if not condition(context):
@@ -109,7 +117,7 @@ class _ActionMatcher:
 class _ResourceMatcher:
     """The resources of a statement, or all but those."""
 
-    __slots__ = ("_dynamic", "_exact", "_is_any", "_is_broken", "_is_negated", "_pattern")
+    __slots__ = ("_dynamic", "_exact", "_is_any", "_is_broken", "_is_negated", "_pattern", "has_variables")
 
     def __init__(self, statement: Statement, has_variables: bool) -> None:
         self._is_negated = statement.is_not_resource
@@ -129,6 +137,7 @@ class _ResourceMatcher:
         self._exact = frozenset(exact)
         self._pattern = _alternation(expressions)
         self._dynamic: tuple[Template, ...] = tuple(dynamic)
+        self.has_variables = bool(dynamic) and not self._is_any
 
     def matches(self, resource: str, context: Context) -> bool:
         if self._is_any:
@@ -171,7 +180,7 @@ def _alternation(expressions: Iterable[str]) -> re.Pattern[str] | None:
 
 
 class Concerned(NamedTuple):
-    """The statements of a set that speak of one action."""
+    """The statements of a set that speak of one action and may concern one resource."""
 
     denies: tuple[CompiledStatement, ...]
     allows: tuple[CompiledStatement, ...]
@@ -193,7 +202,7 @@ class PolicySet:
     Immutable but for what it remembers. Build it anew when a policy changes.
     """
 
-    __slots__ = ("_concerned", "policies", "policy_type", "statements")
+    __slots__ = ("_by_action", "_by_pair", "policies", "policy_type", "statements")
 
     def __init__(self, policy_type: PolicyType, policies: Iterable[Policy]) -> None:
         self.policy_type = policy_type
@@ -207,32 +216,44 @@ class PolicySet:
             for policy in self.policies
             for index, statement in enumerate(policy.document.statements)
         )
-        self._concerned: dict[str, Concerned] = {}
+        self._by_action: dict[str, tuple[CompiledStatement, ...]] = {}
+        self._by_pair: dict[tuple[str, str], Concerned] = {}
 
-    def concerned(self, action: str) -> Concerned:
-        """The statements that speak of the action."""
-        found = self._concerned.get(action)
+    def concerned(self, action: str, resource: str) -> Concerned:
+        """The statements to ask whether they apply."""
+        pair = (action, resource)
+        found = self._by_pair.get(pair)
         if found is None:
-            found = self._find(action.lower())
-            if len(self._concerned) < MAX_KEPT_ACTIONS:
-                self._concerned[action] = found
+            if len(self._by_pair) >= MAX_KEPT_PAIRS:
+                self._by_pair.clear()
+            found = self._by_pair[pair] = self._find(action, resource)
         return found
 
     def allow(self, action: str, resource: str, context: Context) -> StatementRef | None:
         """The first statement that allows, whoever calls."""
-        for statement in self.concerned(action).allows:
-            if statement.holds(resource, context):
+        for statement in self.concerned(action, resource).allows:
+            if statement.applies(resource, context):
                 return statement.ref
         return None
 
-    def _find(self, action: str) -> Concerned:
-        covering = [statement for statement in self.statements if statement.covers(action)]
-        if not covering:
+    def _find(self, action: str, resource: str) -> Concerned:
+        concerned = [one for one in self._covering(action) if one.may_concern(resource)]
+        if not concerned:
             return _NONE
         return Concerned(
-            tuple(one for one in covering if one.effect is Effect.DENY),
-            tuple(one for one in covering if one.effect is Effect.ALLOW),
+            tuple(one for one in concerned if one.effect is Effect.DENY),
+            tuple(one for one in concerned if one.effect is Effect.ALLOW),
         )
+
+    def _covering(self, action: str) -> tuple[CompiledStatement, ...]:
+        found = self._by_action.get(action)
+        if found is None:
+            if len(self._by_action) >= MAX_KEPT_ACTIONS:
+                self._by_action.clear()
+            lowered = action.lower()
+            found = tuple(statement for statement in self.statements if statement.covers(lowered))
+            self._by_action[action] = found
+        return found
 
 
 def policy_set(policy_type: PolicyType, policies: Iterable[tuple[str, PolicyDocument]]) -> PolicySet:

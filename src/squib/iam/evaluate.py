@@ -184,10 +184,10 @@ def _denied(
     """The first statement that denies, wherever it is."""
     has_boundary = caller_policies.boundary is not None
     for policies in _all(caller_policies, resource_policies):
-        for statement in policies.concerned(request.action).denies:
-            if statement.holds(request.resource, request.context) and statement.names(
-                request.caller, has_boundary
-            ):
+        for statement in policies.concerned(request.action, request.resource).denies:
+            if not statement.names(request.caller, has_boundary):
+                continue
+            if statement.applies(request.resource, request.context):
                 return statement.ref
     return None
 
@@ -211,9 +211,9 @@ def _granted(policies: PolicySet | None, request: Request) -> tuple[Named, State
     best: StatementRef | None = None
     most = Named.NOT
     if policies is not None:
-        for statement in policies.concerned(request.action).allows:
+        for statement in policies.concerned(request.action, request.resource).allows:
             named = statement.names(request.caller, False)
-            if named > most and statement.holds(request.resource, request.context):
+            if named > most and statement.applies(request.resource, request.context):
                 most, best = named, statement.ref
                 if named is Named.DIRECTLY:
                     break
