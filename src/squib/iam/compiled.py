@@ -103,10 +103,11 @@ class _ActionMatcher:
         self._is_any = "*" in lowered
         self._exact = frozenset(action for action in lowered if not ("*" in action or "?" in action))
         wild = [action for action in lowered if action not in self._exact]
-        self._pattern = _alternation(
+        expressions = [
             text_expression(_tokens(parse_template(action, has_variables=False, has_wildcards=True)))
             for action in wild
-        )
+        ]
+        self._pattern = _alternation(expressions) if expressions else None
 
     def matches(self, action: str) -> bool:
         if self._is_any or action in self._exact:
@@ -117,7 +118,16 @@ class _ActionMatcher:
 class _ResourceMatcher:
     """The resources of a statement, or all but those."""
 
-    __slots__ = ("_dynamic", "_exact", "_is_any", "_is_broken", "_is_negated", "_pattern", "has_variables")
+    __slots__ = (
+        "_dynamic",
+        "_exact",
+        "_is_any",
+        "_is_broken",
+        "_is_negated",
+        "_pattern",
+        "_sources",
+        "has_variables",
+    )
 
     def __init__(self, statement: Statement, has_variables: bool) -> None:
         self._is_negated = statement.is_not_resource
@@ -135,7 +145,8 @@ class _ResourceMatcher:
             elif tokens != (Wild.MANY,):
                 expressions.append(arn_expression(tokens, True))
         self._exact = frozenset(exact)
-        self._pattern = _alternation(expressions)
+        self._sources = tuple(expressions)
+        self._pattern: re.Pattern[str] | None = None
         self._dynamic: tuple[Template, ...] = tuple(dynamic)
         self.has_variables = bool(dynamic) and not self._is_any
 
@@ -156,8 +167,11 @@ class _ResourceMatcher:
     def _is_listed(self, resource: str, context: Context) -> bool | None:
         if resource in self._exact:
             return True
-        if self._pattern is not None and self._pattern.fullmatch(resource) is not None:
-            return True
+        if self._sources:
+            if self._pattern is None:  # most statements are never asked, and this is what costs
+                self._pattern = _alternation(self._sources)
+            if self._pattern.fullmatch(resource) is not None:
+                return True
         is_unsure: bool | None = None if self._is_broken else False
         if not self._is_broken:
             for template in self._dynamic:
@@ -173,10 +187,9 @@ def _tokens(template: Template) -> tuple[str | Wild, ...]:
     return static(template) or ()
 
 
-def _alternation(expressions: Iterable[str]) -> re.Pattern[str] | None:
-    """One expression for several; None for none."""
-    sources = [f"(?:{expression})" for expression in expressions]
-    return re.compile("|".join(sources), re.DOTALL) if sources else None
+def _alternation(expressions: Iterable[str]) -> re.Pattern[str]:
+    """One expression for several."""
+    return re.compile("|".join(f"(?:{expression})" for expression in expressions), re.DOTALL)
 
 
 class Concerned(NamedTuple):
@@ -189,11 +202,26 @@ class Concerned(NamedTuple):
 _NONE: Final = Concerned((), ())
 
 
-class Policy(NamedTuple):
-    """A document and where it is from."""
+class CompiledPolicy(NamedTuple):
+    """One policy, compiled as a policy of one type. Sets may share it."""
 
     policy_id: str
-    document: PolicyDocument
+    statements: tuple[CompiledStatement, ...]
+
+
+def compile_policy(policy_type: PolicyType, policy_id: str, document: PolicyDocument) -> CompiledPolicy:
+    """The policy, ready for sets. Costs some microseconds a statement, and more when it is first asked."""
+    return CompiledPolicy(
+        policy_id,
+        tuple(
+            CompiledStatement(
+                statement,
+                StatementRef(policy_type, policy_id, index, statement.sid),
+                document.has_variables,
+            )
+            for index, statement in enumerate(document.statements)
+        ),
+    )
 
 
 class PolicySet:
@@ -202,20 +230,11 @@ class PolicySet:
     Immutable but for what it remembers. Build it anew when a policy changes.
     """
 
-    __slots__ = ("_by_action", "_by_pair", "policies", "policy_type", "statements")
+    __slots__ = ("_by_action", "_by_pair", "policy_type", "statements")
 
-    def __init__(self, policy_type: PolicyType, policies: Iterable[Policy]) -> None:
+    def __init__(self, policy_type: PolicyType, policies: Iterable[CompiledPolicy]) -> None:
         self.policy_type = policy_type
-        self.policies = tuple(policies)
-        self.statements = tuple(
-            CompiledStatement(
-                statement,
-                StatementRef(policy_type, policy.policy_id, index, statement.sid),
-                policy.document.has_variables,
-            )
-            for policy in self.policies
-            for index, statement in enumerate(policy.document.statements)
-        )
+        self.statements = tuple(statement for policy in policies for statement in policy.statements)
         self._by_action: dict[str, tuple[CompiledStatement, ...]] = {}
         self._by_pair: dict[tuple[str, str], Concerned] = {}
 
@@ -258,4 +277,4 @@ class PolicySet:
 
 def policy_set(policy_type: PolicyType, policies: Iterable[tuple[str, PolicyDocument]]) -> PolicySet:
     """The set of policies given as pairs of an id and a document."""
-    return PolicySet(policy_type, (Policy(policy_id, document) for policy_id, document in policies))
+    return PolicySet(policy_type, [compile_policy(policy_type, *policy) for policy in policies])

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from squib.iam.caller import Caller
-from squib.iam.compiled import CompiledStatement, Policy, PolicySet, StatementRef
+from squib.iam.compiled import CompiledStatement, PolicySet, StatementRef, compile_policy
 from squib.iam.context import Context
 from squib.iam.document import parse_document
 from squib.iam.evaluate import CallerPolicies, Decision, Outcome, Request, ResourcePolicies, evaluate
@@ -196,7 +196,7 @@ class Simulation:
         for policy in policies:
             document = parse_document(policy.text, policy_type)
             self._spans[policy_type, policy.policy_id] = statement_spans(policy.text)
-            read.append(Policy(policy.policy_id, document))
+            read.append(compile_policy(policy_type, policy.policy_id, document))
             for index, statement in enumerate(document.statements):
                 ref = StatementRef(policy_type, policy.policy_id, index, statement.sid)
                 self._statements[ref] = statement
