@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from squib.iam.caller import Caller, caller_of
-from squib.iam.compiled import Policy, PolicySet
+from squib.iam.compiled import CompiledPolicy, PolicySet, compile_policy
 from squib.iam.context import Values, caller_keys
 from squib.iam.document import parse_document
 from squib.iam.evaluate import CallerPolicies
@@ -98,7 +98,7 @@ class CallerBook:
             found = self._sets[entity.arn] = PolicySet(PolicyType.IDENTITY, self._identity_policies(entity))
         return found
 
-    def _identity_policies(self, entity: User | Role) -> Iterator[Policy]:
+    def _identity_policies(self, entity: User | Role) -> Iterator[CompiledPolicy]:
         yield from self._carried(entity)
         if isinstance(entity, User):
             for name in entity.groups:
@@ -106,29 +106,36 @@ class CallerBook:
                 if group is not None:
                     yield from self._carried(group)
 
-    def _carried(self, entity: User | Role | Group) -> Iterator[Policy]:
+    def _carried(self, entity: User | Role | Group) -> Iterator[CompiledPolicy]:
         for name, text in entity.inline.items():
-            yield Policy(f"{entity.arn}/{name}", document_of(text))
-        yield from self._managed(entity.attached)
+            yield _compiled(PolicyType.IDENTITY, f"{entity.arn}/{name}", text)
+        yield from self._managed(PolicyType.IDENTITY, entity.attached)
 
-    def _managed(self, arns: Iterable[str]) -> Iterator[Policy]:
+    def _managed(self, policy_type: PolicyType, arns: Iterable[str]) -> Iterator[CompiledPolicy]:
         for arn in arns:
             policy = self._identities.policy(arn)
             if policy is not None:
-                yield Policy(arn, document_of(policy.default.document))
+                yield _compiled(policy_type, arn, policy.default.document)
 
     def _boundary(self, entity: User | Role) -> PolicySet | None:
         """One that is set but gone allows nothing."""
         if entity.boundary_arn is None:
             return None
-        return PolicySet(PolicyType.BOUNDARY, self._managed((entity.boundary_arn,)))
+        return PolicySet(PolicyType.BOUNDARY, self._managed(PolicyType.BOUNDARY, (entity.boundary_arn,)))
 
     def _session(self, principal: Principal) -> PolicySet | None:
         session = principal.session
         if session is None or not (session.policies or session.policy_arns):
             return None
-        passed = [Policy("session policy", document_of(text)) for text in session.policies]
-        return PolicySet(PolicyType.SESSION, [*passed, *self._managed(session.policy_arns)])
+        passed = [_compiled(PolicyType.SESSION, "session policy", text) for text in session.policies]
+        attached = self._managed(PolicyType.SESSION, session.policy_arns)
+        return PolicySet(PolicyType.SESSION, [*passed, *attached])
+
+
+@lru_cache(maxsize=4_096)
+def _compiled(policy_type: PolicyType, policy_id: str, text: str) -> CompiledPolicy:
+    """Kept by its text: when one policy of a caller changes, the others need not be compiled again."""
+    return compile_policy(policy_type, policy_id, document_of(text))
 
 
 @lru_cache(maxsize=4_096)
