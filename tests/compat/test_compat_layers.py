@@ -175,6 +175,28 @@ def test_a_functions_own_python_path_is_searched(squib: Squib) -> None:
     assert function.invoke().value == "own"
 
 
+PYTHONS = ("python3.11", "python3.12", "python3.13")
+
+
+@pytest.mark.skipif(A_LIBRARY is None, reason="needs a shared library to copy: zlib1g")
+@pytest.mark.parametrize("runtime", PYTHONS)
+def test_a_functions_own_library_path_is_searched(
+    squib: Squib, ready_runtimes: frozenset[str], runtime: str
+) -> None:
+    assert A_LIBRARY is not None
+    if runtime not in ready_runtimes:
+        pytest.skip(f"{runtime} is not on this machine")
+    layer = publish(squib, {"mine/liblayerprobe.so.7": A_LIBRARY.read_bytes(), "own/mod.py": "X = 'own'\n"})
+    source = """
+import ctypes, mod
+def handler(event, context):
+    ctypes.CDLL("liblayerprobe.so.7").zlibVersion
+    return mod.X
+"""
+    own = {"LD_LIBRARY_PATH": "/opt/mine", "PYTHONPATH": "/opt/own"}
+    assert squib.deploy(source, runtime=runtime, Layers=[layer], variables=own).invoke().value == "own"
+
+
 def test_the_link_to_a_layers_content_gives_the_archive(squib: Squib) -> None:
     content = zip_of({"python/x.py": "X = 1\n"})
     client, name = squib.client(), unique_name("layer")

@@ -97,7 +97,7 @@ def test_the_root_folder_holds_only_what_is_meant(probe: Probe) -> None:
     assert set(probe.value(list_folder, "/dev")) <= {
         *("null", "zero", "full", "random", "urandom", "fd", "stdin", "stdout", "stderr")
     }
-    assert set(probe.value(list_folder, "/var")) <= {"task", "runtime", "lang"}
+    assert set(probe.value(list_folder, "/var")) <= {"task", "runtime", "lang", "rapid"}
 
 
 def write(path: str) -> str:

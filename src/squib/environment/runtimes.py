@@ -37,7 +37,8 @@ INSIDE_PREFIX: Final = "/var/lang"
 INSIDE_CLIENT: Final = "/var/runtime"
 """Where a client shows in a sandbox."""
 INSIDE_BOOTSTRAP: Final = "/var/rapid/bootstrap.py"
-"""What runs the Python client when it is not forked: under AWS_LAMBDA_EXEC_WRAPPER."""
+"""What runs the Python client when it is not forked: under AWS_LAMBDA_EXEC_WRAPPER, and with an own
+LD_LIBRARY_PATH."""
 
 PROVIDED: Final = ("provided.al2", "provided.al2023")
 _GUEST: Final = Path(__file__).parent / "guest"

@@ -93,6 +93,11 @@ def exec_wrapper(runtime: str, variables: Mapping[str, str]) -> str | None:
     return None if runtime.startswith("provided") else variables.get("AWS_LAMBDA_EXEC_WRAPPER") or None
 
 
+def has_own_libraries(variables: Mapping[str, str]) -> bool:
+    """Whether a function has set LD_LIBRARY_PATH to its own liking."""
+    return variables.get("LD_LIBRARY_PATH", _DEFAULTS["LD_LIBRARY_PATH"]) != _DEFAULTS["LD_LIBRARY_PATH"]
+
+
 def runtime_version(runtime: str) -> str:
     """A runtime's name as INIT_START shows it: `python:3.12`."""
     for language in ("python", "nodejs", "java", "dotnet", "ruby"):

@@ -43,6 +43,7 @@ from squib.environment.sandbox_protocol import (
     THAW,
     Assign,
 )
+from squib.environment.variables import has_own_libraries
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
@@ -85,11 +86,16 @@ def programs_of(runtime: Runtime, memory_mib: int) -> list[list[str]] | None:
 def work_of(spec: SandboxSpec, runtime: Runtime) -> dict[str, Any]:
     """What zygote.become_runtime and become_extension read."""
     programs = programs_of(runtime, spec.memory_mib)
+    variables = dict(spec.variables)
     wrapper = spec.wrapper
-    if wrapper is not None and programs is None:
+    is_particular = has_own_libraries(variables)
+    if programs is None and (wrapper is not None or is_particular):
         programs = [[runtime.interpreter_inside, INSIDE_BOOTSTRAP]]
+        if is_particular:  # those that the interpreter itself needs stay
+            libraries = [variables["LD_LIBRARY_PATH"], *map(runtime.inside, runtime.library_dirs)]
+            variables["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
     work: dict[str, Any] = {
-        "variables": dict(spec.variables),
+        "variables": variables,
         "programs": programs,
         "wrapper": wrapper,
         "handler": spec.handler,
