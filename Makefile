@@ -53,6 +53,10 @@ test: check $(VENV)/.demo ## everything: check, then the tests with real process
 	@echo "== all other tests"
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests --ignore=tests/unit --ignore=tests/house $(ARGS)
 
+.PHONY: clients
+clients: setup ## fetch the SAM CLI, cargo-lambda, chalice and the JavaScript SDK, for the tests that drive them
+	@requirements/clients/install
+
 .PHONY: bench
 bench: setup $(VENV)/.dev ## measure squib beside other ways to run the same function
 	@bench/run $(ARGS)
