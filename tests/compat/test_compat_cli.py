@@ -85,6 +85,45 @@ def test_the_first_steps(shell: Shell) -> None:
     assert "ResourceNotFoundException" in shell.run(missing)
 
 
+def test_versions_aliases_and_layers(shell: Shell) -> None:
+    name = unique_name("cli")
+    (shell.folder / "layer.zip").write_bytes(zip_of({"python/shared.py": "WORD = 'from the layer'\n"}))
+    code = (
+        "import shared\n\ndef handler(event, context):\n    return [shared.WORD, context.function_version]\n"
+    )
+    (shell.folder / "layered.zip").write_bytes(zip_of({"app.py": code}))
+    layer = shell.run(
+        f"aws lambda publish-layer-version --layer-name {name} --zip-file fileb://layer.zip "
+        f"--compatible-runtimes {PYTHON} --query LayerVersionArn --output text"
+    ).strip()
+    shell.run(
+        f"aws lambda create-function --function-name {name} --runtime {PYTHON} --handler app.handler "
+        f"--role {ROLE} --zip-file fileb://layered.zip --layers {layer} --publish"
+    )
+    shell.run(f"aws lambda wait published-version-active --function-name {name} --qualifier 1")
+    shell.run(f"aws lambda create-alias --function-name {name} --name live --function-version 1")
+    answer = shell.run(f"aws lambda invoke --function-name {name}:live out.json")
+    assert json.loads(answer)["ExecutedVersion"] == "1"
+    assert json.loads((shell.folder / "out.json").read_text()) == ["from the layer", "1"]
+    shell.run(f"aws lambda wait function-updated --function-name {name}")
+    shell.run(f"aws lambda update-function-configuration --function-name {name} --description changed")
+    shell.run(f"aws lambda wait function-updated-v2 --function-name {name}")
+    published = shell.run(f"aws lambda publish-version --function-name {name}")
+    assert json.loads(published)["Version"] == "2"
+    shell.run(f"aws lambda update-alias --function-name {name} --name live --function-version 2")
+    shell.run(f"aws lambda invoke --function-name {name} --qualifier live out.json")
+    assert json.loads((shell.folder / "out.json").read_text()) == ["from the layer", "2"]
+    versions = shell.run(
+        f"aws lambda list-versions-by-function --function-name {name} --query Versions[].Version"
+    )
+    assert json.loads(versions) == ["$LATEST", "1", "2"]
+    shell.run(
+        f"aws lambda delete-alias --function-name {name} --name live && "
+        f"aws lambda delete-function --function-name {name} && "
+        f"aws lambda delete-layer-version --layer-name {name} --version-number 1"
+    )
+
+
 def version_2() -> str | None:
     """An AWS CLI that has `logs tail`, wherever it is on this machine."""
     for folder in os.environ["PATH"].split(":"):

@@ -236,6 +236,17 @@ def unknown_security_group(scene: Scene) -> None:
         scene.deployed(answer, waits=False, **_in_vpc("subnet-0123456789abcdef0", group))
 
 
+@scenario("TestLambdaImages::test_lambda_zip_file_to_image")
+def archive_to_image(scene: Scene) -> None:
+    name = scene.function("create-image-response", Handler="handler.handler")
+    for suffix in ("", "-after-update"):
+        if suffix:
+            image = f"{scene.account_id}.dkr.ecr.{scene.region}.amazonaws.com/images:latest"
+            scene.ask("zipfile-to-image-error", "update_function_code", FunctionName=name, ImageUri=image)
+        scene.ask(f"get-function-code-response{suffix}", "get_function", FunctionName=name)
+        scene.ask(f"get-function-config-response{suffix}", "get_function_configuration", FunctionName=name)
+
+
 # --- revisions
 
 

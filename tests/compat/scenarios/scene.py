@@ -161,9 +161,7 @@ def _as_recorded(live: Any, recorded: Any) -> Any:
         return dict(_parts(plain["Error"], recorded))
     status = plain.pop("ResponseMetadata", {}).get("HTTPStatusCode")
     if "ResponseMetadata" in recorded:
-        plain["ResponseMetadata"] = {"HTTPStatusCode": status}
-        if "HTTPHeaders" in recorded["ResponseMetadata"]:
-            plain["ResponseMetadata"]["HTTPHeaders"] = recorded["ResponseMetadata"]["HTTPHeaders"]
+        plain["ResponseMetadata"] = {**recorded["ResponseMetadata"], "HTTPStatusCode": status}
     return plain
 
 
