@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from squib.access.callers import CallerBook
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.control_plane import registry
@@ -24,7 +25,7 @@ from squib.control_plane.iam import IamService
 from squib.control_plane.lambda_.service import LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
-from squib.control_plane.sts.service import StsService
+from squib.control_plane.sts import Issuer, IssuerOptions, Sts, StsService
 from squib.environment import privileges
 from squib.environment.code_cache import CodeCache
 from squib.environment.driver import SandboxDriver
@@ -52,6 +53,7 @@ from squib.model.user_key import USER_KEYS
 from squib.observe import set_up_logging
 from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.store import endpoint
+from squib.store.authorization_messages import AuthorizationMessages
 from squib.store.base import Transaction
 from squib.store.credentials import RootCredentials, StoredKey
 from squib.store.data_dir import DataDirLock
@@ -204,6 +206,16 @@ async def _serve(settings: Settings, machine: Machine) -> int:
     return 1 if failures else 0
 
 
+def _issuer(settings: Settings, clock: SystemClock) -> Issuer | None:
+    identity = settings.identity
+    if identity.oidc_issuer is None or identity.oidc_jwks is None:
+        return None
+    options = IssuerOptions(
+        url=identity.oidc_issuer, jwks=identity.oidc_jwks, audience=identity.oidc_audience
+    )
+    return Issuer(options, clock)
+
+
 def _remember_account(transaction: Transaction, account_id: AccountId, now_ms: EpochMs) -> None:
     key = account_key(account_id)
     if transaction.get(ACCOUNTS, key) is None:
@@ -310,7 +322,15 @@ class _Parts:
             "lambda": lambda_service,
             "logs": LogsService(store.logs),
             "iam": IamService(store, identities, keyring, entropy),
-            "sts": StsService(),
+            "sts": StsService(
+                Sts(
+                    identities=identities,
+                    callers=CallerBook(identities),
+                    keyring=keyring,
+                    messages=AuthorizationMessages(store.seal),
+                    issuer=_issuer(settings, clock),
+                )
+            ),
         }
         self._admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
         invoke = InvokeService(Resolver.of(store, entropy.draw), self._pool, entropy, self._admission)

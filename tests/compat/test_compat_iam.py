@@ -126,6 +126,46 @@ def test_policies_and_their_versions_go_through_the_sdk(squib: Squib) -> None:
     assert refusal(iam.create_login_profile, UserName="x", Password="y") == "NotImplemented"
 
 
+def test_a_user_assumes_a_role_and_signs_as_its_session(squib: Squib) -> None:
+    iam = squib.client("iam")
+    role = new_role(iam)
+    name = unique_name("user")
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    pair = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    sts = squib.client("sts", **pair)
+    wanted = {"RoleArn": role["Arn"], "RoleSessionName": "work", "DurationSeconds": 900}
+    assert refusal(sts.assume_role, **wanted) == "AccessDenied"
+    allow = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role["Arn"]}],
+    }
+    iam.put_user_policy(UserName=name, PolicyName="assume", PolicyDocument=json.dumps(allow))
+    given = sts.assume_role(**wanted)["Credentials"]
+    session = {
+        "aws_access_key_id": given["AccessKeyId"],
+        "aws_secret_access_key": given["SecretAccessKey"],
+        "aws_session_token": given["SessionToken"],
+    }
+    as_role = squib.client("sts", **session)
+    assert as_role.get_caller_identity()["Arn"].endswith(f":assumed-role/{role['RoleName']}/work")
+    root = squib.client("sts")
+    assert root.get_access_key_info(AccessKeyId=given["AccessKeyId"])["Account"] == "000000000000"
+    assert iam.get_role(RoleName=role["RoleName"])["Role"]["RoleLastUsed"]["Region"] == "eu-west-1"
+    iam.delete_role(RoleName=role["RoleName"])
+    assert refusal(as_role.get_caller_identity) == "InvalidClientTokenId"
+    own = sts.get_session_token()["Credentials"]
+    mine = squib.client(
+        "sts",
+        aws_access_key_id=own["AccessKeyId"],
+        aws_secret_access_key=own["SecretAccessKey"],
+        aws_session_token=own["SessionToken"],
+    )
+    assert mine.get_caller_identity()["Arn"].endswith(f":user/{name}")
+    for secret in (given["SecretAccessKey"], given["SessionToken"], own["SessionToken"]):
+        assert secret not in squib.output
+
+
 def cli(squib: Squib, *arguments: str, key: tuple[str, str] | None = None) -> Any:
     """What a command of the AWS command line prints."""
     key_id, secret = key or squib.root_key()
@@ -155,3 +195,18 @@ def test_the_command_line_makes_a_user_that_can_sign(squib: Squib) -> None:
     cli(squib, "iam", "attach-user-policy", "--user-name", name, "--policy-arn", BASIC)
     attached = cli(squib, "iam", "list-attached-user-policies", "--user-name", name)["AttachedPolicies"]
     assert attached == [{"PolicyName": "AWSLambdaBasicExecutionRole", "PolicyArn": BASIC}]
+
+
+def test_the_command_line_assumes_a_role(squib: Squib) -> None:
+    role = new_role(squib.client("iam"))
+    name = unique_name("cli")
+    cli(squib, "iam", "create-user", "--user-name", name)
+    key = cli(squib, "iam", "create-access-key", "--user-name", name)["AccessKey"]
+    document = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]}
+    )
+    put = ("iam", "put-user-policy", "--user-name", name, "--policy-name", "p", "--policy-document", document)
+    cli(squib, *put)
+    command = ("sts", "assume-role", "--role-arn", role["Arn"], "--role-session-name", "cli")
+    answer = cli(squib, *command, key=(key["AccessKeyId"], key["SecretAccessKey"]))
+    assert answer["AssumedRoleUser"]["Arn"].endswith(f":assumed-role/{role['RoleName']}/cli")

@@ -93,6 +93,9 @@ def _check_together(values: Mapping[str, object]) -> None:
         raise SettingsError(
             f"{BY_NAME[missing].variable} is missing: {given} is given, and one needs the other"
         )
+    if (values["oidc_issuer"] is None) != (values["oidc_jwks"] is None):
+        missing = "oidc_issuer" if values["oidc_issuer"] is None else "oidc_jwks"
+        raise SettingsError(f"{BY_NAME[missing].variable} is missing: oidc_issuer and oidc_jwks go together")
     if values["trust_any_credentials"] and not is_loopback(str(values["host"])):
         raise SettingsError(
             f"--trust-any-credentials is refused with host {values['host']}: anyone who can connect would be "

@@ -120,6 +120,33 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "other the root of account_id. Only on a loopback host.",
     ),
     Option(
+        "oidc_issuer",
+        Identity,
+        text(r"https?://[^\s?#]+", "the URL of an OpenID Connect issuer"),
+        None,
+        "Issuer whose tokens AssumeRoleWithWebIdentity takes; needs oidc_jwks. Trust policies name it as "
+        "arn:aws:iam::ACCOUNT:oidc-provider/HOST/PATH.",
+        "none",
+    ),
+    Option(
+        "oidc_jwks",
+        Identity,
+        text(
+            r"https://\S+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?(/\S*)?|/\S.*",
+            "an https URL (http on loopback) or the full path of a file",
+        ),
+        None,
+        "Where the public keys of oidc_issuer are (JWKS): a URL, or a file that squib's account can read.",
+        "none",
+    ),
+    Option(
+        "oidc_audience",
+        Identity,
+        text(r"\S{1,255}", "an audience"),
+        "sts.amazonaws.com",
+        "Audience (aud) that tokens of oidc_issuer must have.",
+    ),
+    Option(
         "user",
         Isolation,
         text(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,63}\$?", "an account name or numeric uid"),

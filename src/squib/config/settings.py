@@ -38,6 +38,9 @@ class Identity:
     root_access_key_id: str | None
     root_secret_access_key: str | None = field(repr=False)
     trust_any_credentials: bool
+    oidc_issuer: str | None
+    oidc_jwks: str | None
+    oidc_audience: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

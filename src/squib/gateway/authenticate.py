@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 from squib.iam import sigv4
 from squib.model.errors import AccessDenied, ApiError, ExpiredToken, UnrecognizedClient
-from squib.model.identity import AccessKey, root_principal
+from squib.model.identity import ANONYMOUS, AccessKey, root_principal
 from squib.model.operation import AuthenticatedCall, RawRequest, RoutedCall
 from squib.model.units import AccountId, EpochMs, Region
 
 _MAX_SIGNING_KEYS: Final = 4_096  # our own choice: a key is ~300 bytes and takes 5 us to derive anew
+_UNSIGNED: Final = frozenset((("sts", "AssumeRoleWithWebIdentity"),))
+"""What nobody signs, as the caller has no key yet (STS reference)."""
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
@@ -55,6 +57,10 @@ class Authenticator:
     def authenticate(self, call: RoutedCall) -> AuthenticatedCall:
         """The call with its signer. Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature,
         UnrecognizedClient, ExpiredToken or AccessDenied."""
+        if (call.service, call.operation) in _UNSIGNED:
+            return AuthenticatedCall(
+                routed=call, principal=ANONYMOUS, access_key_id="", region=self._trust.default_region
+            )
         if self._trust.trust_any_credentials and not call.request.from_function:
             return self._believe(call)
         request = call.request

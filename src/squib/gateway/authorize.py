@@ -40,7 +40,8 @@ def authorize(call: OperationCall) -> AuthorizedCall:
     principal = authenticated.principal
     account_id = _account_of(routed.service, call.input) or principal.account_id
     # The common case, an account's root on its own resources, needs no rule.
-    if principal.kind is not PrincipalKind.ROOT or account_id != principal.account_id:
+    is_root = principal.kind is PrincipalKind.ROOT and principal.session is None
+    if not is_root or account_id != principal.account_id:
         rule = rule_of(routed.service, routed.operation)
         resource = rule.resource(call.input, account_id, authenticated.region)
         _decide(principal, rule.action, resource, account_id)
@@ -68,8 +69,8 @@ def _decide(principal: Principal, action: str, resource: str, account_id: Accoun
         raise AccessDenied()
     if account_id != principal.account_id:
         kind = "resource-based"
-    elif principal.kind is PrincipalKind.ROOT:
-        return
+    elif principal.kind is PrincipalKind.ROOT and not action.startswith(("iam:", "sts:")):
+        return  # a session of the root's own: GetSessionToken reference says what it may not
     else:
         kind = "identity-based"
     raise AccessDenied(
@@ -125,5 +126,13 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
 _NEVER_ACROSS_ACCOUNTS: Final = frozenset(("lambda:CreateFunction",))
 """Recorded: refused without a message, since no policy could allow it."""
 
-_ALLOWED_TO_ALL: Final = frozenset(("sts:GetCallerIdentity",))
-"""Allowed to whoever is authenticated, by no policy (GetCallerIdentity reference)."""
+_ALLOWED_TO_ALL: Final = frozenset(
+    (
+        "sts:GetCallerIdentity",
+        "sts:GetSessionToken",
+        "sts:AssumeRole",
+        "sts:AssumeRoleWithWebIdentity",
+    )
+)
+"""Allowed here to whoever calls: two need no permission (their reference pages); whether a role may be
+assumed is decided with the role at hand, by its trust policy (`control_plane/sts`)."""

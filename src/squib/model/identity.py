@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -53,6 +54,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Its unique id: whoever bears the name now may be another."""
     session: Session | None = None
     """None for long-lived keys."""
+
+
+ANONYMOUS: Final = Principal(
+    kind=PrincipalKind.ANONYMOUS, account_id=AccountId(""), arn="anonymous", user_id="anonymous"
+)
+"""Nobody: the call carries no signature and needs none."""
 
 
 class AccessKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,6 +102,14 @@ class Identities:
         role = self.role(AccountId(parts[4]), arn.rpartition("/")[2])
         return role if role is not None and role.arn == arn else None
 
+    def by_arn(self, arn: str) -> User | Role | None:
+        """The user or role of an ARN, path included."""
+        parts = arn.split(":", 5)
+        if len(parts) != 6 or not parts[5].startswith("user/"):
+            return self.role_by_arn(arn)
+        user = self.user(AccountId(parts[4]), arn.rpartition("/")[2])
+        return user if user is not None and user.arn == arn else None
+
     def policy(self, arn: str) -> ManagedPolicy | None:
         """A managed policy, AWS's or an account's."""
         parsed = parse_policy_arn(arn)

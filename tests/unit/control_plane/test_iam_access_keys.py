@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
-from iam_harness import ACCOUNT, LAMBDA_TRUST, NOW, ROOT_KEY, World, opened
 
+from harness.iam import ACCOUNT, LAMBDA_TRUST, NOW, ROOT_KEY, World, opened
 from squib.clock import SystemEntropy
 from squib.iam.unique_ids import account_of
 from squib.model.identity import AccessKey, Session, role_session_principal

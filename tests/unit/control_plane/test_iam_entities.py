@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from iam_harness import ACCOUNT, LAMBDA_TRUST, OTHER, World, opened, policy
 
+from harness.iam import ACCOUNT, LAMBDA_TRUST, OTHER, World, opened, policy
 from squib.model.identity import root_principal, user_principal
 
 MANAGED = "arn:aws:iam::aws:policy/AmazonSQSFullAccess"

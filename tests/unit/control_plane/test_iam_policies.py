@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import unquote
 
-from iam_harness import ACCOUNT, LAMBDA_TRUST, World, opened, policy
-
+from harness.iam import ACCOUNT, LAMBDA_TRUST, World, opened, policy
+from squib.iam.document import parse_document
 from squib.model.account import account_key
 from squib.store.aws_policies import aws_policies
 
@@ -246,3 +246,10 @@ def test_the_policies_of_aws_are_those_that_lambda_users_attach() -> None:
     assert wanted <= policies.keys()
     assert policies["AWSLambdaRole"].arn == "arn:aws:iam::aws:policy/service-role/AWSLambdaRole"
     assert len({policy.unique_id for policy in policies.values()}) == len(policies)
+
+
+def test_every_policy_of_aws_that_comes_along_can_be_read() -> None:
+    for each in aws_policies().values():
+        document = parse_document(each.default.document)
+        given = json.loads(each.default.document)["Statement"]
+        assert len(document.statements) == (1 if isinstance(given, dict) else len(given))

@@ -1,14 +1,13 @@
 """GetCallerIdentity says who signed, whoever it is."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from squib.control_plane import registry
-from squib.control_plane.sts import StsService
+from harness.iam import opened
 from squib.model.identity import Principal, role_session_principal, root_principal
-from squib.model.operation import AuthorizedCall
-from squib.model.units import AccountId, EpochMs, Region, RequestId
+from squib.model.units import AccountId
 
 ROOT = root_principal(AccountId("000000000000"))
 SESSION = role_session_principal(
@@ -33,22 +32,9 @@ SESSION = role_session_principal(
         ),
     ],
 )
-def test_the_caller_is_named(principal: Principal, expected: dict[str, str]) -> None:
-    handler = registry.table({"sts": StsService()})["sts", "GetCallerIdentity"]
-    call = AuthorizedCall(
-        service="sts",
-        operation="GetCallerIdentity",
-        input={},
-        principal=principal,
-        access_key_id="AKIA",
-        account_id=AccountId("222222222222"),
-        region=Region("us-east-1"),
-        request_id=RequestId("0"),
-        received_at_ms=EpochMs(0),
-        base_url="http://127.0.0.1:1",
-    )
-
+def test_the_caller_is_named(tmp_path: Path, principal: Principal, expected: dict[str, str]) -> None:
     async def main() -> None:
-        assert (await handler(call)).output == expected
+        async with opened(tmp_path) as world:
+            assert await world.call("GetCallerIdentity", principal) == expected
 
     asyncio.run(main())

@@ -1,7 +1,8 @@
 """Roles: made, read, changed, listed, deleted. Instance profiles do not exist in squib, so no role is in
 one."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
@@ -19,13 +20,19 @@ from squib.control_plane.iam.lookup import (
 )
 from squib.control_plane.iam.tags import read_tags
 from squib.iam.unique_ids import NOISE_BYTES, entity_id
-from squib.model.entity import DEFAULT_SESSION_S, ROLES, Role, entity_key
+from squib.model.account import ACCOUNTS, account_key
+from squib.model.entity import DEFAULT_SESSION_S, ROLES, USERS, Role, entity_key
+from squib.model.errors import MalformedPolicyDocument
 from squib.model.iam_limits import MAX_ROLE_NAME_LENGTH, ROLES_PER_ACCOUNT
 from squib.model.identity_errors import DeleteConflict, InvalidInput, LimitExceeded
+from squib.model.item import ItemKey, Kind
 from squib.model.operation import AuthorizedCall, OperationResult
+from squib.model.policy import PolicyDocument
+from squib.model.units import AccountId
 from squib.store.base import Transaction
 
-_SERVICE_LINKED = "/aws-service-role/"
+_ENTITY_ARN: Final = re.compile(r"arn:aws:iam::(\d{12}):(user|role)/(?:[\x21-\x7e]+/)?([^/]+)", re.ASCII)
+_SERVICE_LINKED: Final = "/aws-service-role/"
 
 
 async def create_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
@@ -33,7 +40,7 @@ async def create_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
     check_name("roleName", name, MAX_ROLE_NAME_LENGTH)
     if path.startswith(_SERVICE_LINKED):
         raise InvalidInput(f"Roles under {_SERVICE_LINKED} are made by CreateServiceLinkedRole only.")
-    check_trust(call.input["AssumeRolePolicyDocument"])
+    trust = check_trust(call.input["AssumeRolePolicyDocument"])
     role = Role(
         account_id=call.account_id,
         name=name,
@@ -53,10 +60,28 @@ async def create_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
             find_policy(transaction, call.account_id, role.boundary_arn)
         if len(everything(transaction, ROLES, call.account_id)) >= ROLES_PER_ACCOUNT:
             raise LimitExceeded(f"Cannot exceed quota for RolesPerAccount: {ROLES_PER_ACCOUNT}")
-        transaction.put(ROLES, entity_key(call.account_id, name), role)
+        trusted = msgspec.structs.replace(role, trusted_ids=trusted_ids(transaction, trust))
+        transaction.put(ROLES, entity_key(call.account_id, name), trusted)
 
     await iam.store.write(decide)
     return OperationResult(output={"Role": shapes.role(role)})
+
+
+def trusted_ids(transaction: Transaction, trust: PolicyDocument) -> dict[str, str]:
+    """The users and roles of this squib's accounts that a trust policy names, and who they are. Raises
+    MalformedPolicyDocument for one that does not exist."""
+    found: dict[str, str] = {}
+    for statement in trust.statements:
+        for value in dict(statement.principals.by_type).get("AWS", ()) if statement.principals else ():
+            named = _ENTITY_ARN.fullmatch(value)
+            if named is None or transaction.get(ACCOUNTS, account_key(AccountId(named[1]))) is None:
+                continue
+            kind: Kind[ItemKey, Any] = USERS if named[2] == "user" else ROLES
+            entity = transaction.get(kind, entity_key(AccountId(named[1]), named[3]))
+            if entity is None or entity.arn != value:
+                raise MalformedPolicyDocument(f'Invalid principal in policy: "AWS":"{value}"')
+            found[value] = entity.unique_id
+    return found
 
 
 async def get_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
@@ -97,8 +122,15 @@ async def update_role_description(iam: Iam, call: AuthorizedCall) -> OperationRe
 
 async def update_assume_role_policy(iam: Iam, call: AuthorizedCall) -> OperationResult:
     document = call.input["PolicyDocument"]
-    check_trust(document)
-    await _change(iam, call, trust_policy=document)
+    trust = check_trust(document)
+
+    def decide(transaction: Transaction) -> None:
+        role = find(transaction, ROLES, call.account_id, call.input["RoleName"])
+        ids = trusted_ids(transaction, trust)
+        changed = msgspec.structs.replace(role, trust_policy=document, trusted_ids=ids)
+        transaction.put(ROLES, entity_key(call.account_id, role.name), changed)
+
+    await iam.store.write(decide)
     return OperationResult(output={})
 
 

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from squib.access.callers import CallerBook
 from squib.clock import SystemClock, SystemEntropy
 from squib.control_plane.iam import IamService
+from squib.control_plane.sts import Issuer, Sts, StsService
 from squib.model.account import ACCOUNTS, Account, account_key
 from squib.model.errors import ApiError
-from squib.model.identity import AccessKey, Principal, root_principal
+from squib.model.identity import AccessKey, Principal, root_principal, user_principal
 from squib.model.operation import AuthorizedCall, Handler
 from squib.model.units import AccountId, EpochMs, Region, RequestId
 from squib.model.user_key import USER_KEYS
+from squib.store.authorization_messages import AuthorizationMessages
 from squib.store.base import Store
 from squib.store.identities import Identities
 from squib.store.key_uses import KeyUses
@@ -50,7 +53,7 @@ LAMBDA_TRUST = trust(Service="lambda.amazonaws.com")
 class World:
     """A store, its key ring, and the services over them."""
 
-    def __init__(self, store: Store, data_dir: Path) -> None:
+    def __init__(self, store: Store, data_dir: Path, issuer: Issuer | None) -> None:
         self.store = store
         self.now_ms = NOW
         self.identities = Identities(store)
@@ -65,8 +68,17 @@ class World:
             SystemClock(),
             entropy,
         )
+        self.callers = CallerBook(self.identities)
+        self.sts = Sts(
+            identities=self.identities,
+            callers=self.callers,
+            keyring=self.keyring,
+            messages=AuthorizationMessages(self.seal),
+            issuer=issuer,
+        )
         self.handlers: dict[str, Handler] = {
             **IamService(store, self.identities, self.keyring, entropy).handlers(),
+            **StsService(self.sts).handlers(),
         }
 
     async def call(
@@ -88,6 +100,29 @@ class World:
         )
         return (await self.handlers[operation](call)).output
 
+    async def principal_of(self, credentials: Mapping[str, Any]) -> Principal:
+        """Who signs with temporary credentials."""
+        key = self.keyring.find(credentials["AccessKeyId"], credentials["SessionToken"])
+        assert key is not None and key.secret_access_key == credentials["SecretAccessKey"]
+        return key.principal
+
+    async def user(
+        self, name: str, document: str | None = None, account_id: AccountId = ACCOUNT
+    ) -> Principal:
+        """A new user with one inline policy."""
+        await self.call("CreateUser", root_principal(account_id), UserName=name)
+        if document is not None:
+            await self.call(
+                "PutUserPolicy",
+                root_principal(account_id),
+                UserName=name,
+                PolicyName="p",
+                PolicyDocument=document,
+            )
+        user = self.identities.user(account_id, name)
+        assert user is not None
+        return user_principal(user)
+
     async def refused(
         self, operation: str, principal: Principal | None = None, **parameters: object
     ) -> tuple[str, str]:
@@ -98,8 +133,10 @@ class World:
 
 
 @asynccontextmanager
-async def opened(data_dir: Path) -> AsyncIterator[World]:
-    """A world on a data directory, with one account."""
+async def opened(data_dir: Path, issuer: Issuer | None = None) -> AsyncIterator[World]:
+    """A world on a data directory, with two accounts."""
     async with await open_store(StoreOptions(data_dir=data_dir), SystemClock()) as store:
-        await store.write(lambda tx: tx.put(ACCOUNTS, account_key(ACCOUNT), Account(created_at_ms=NOW)))
-        yield World(store, data_dir)
+        for account_id in (ACCOUNT, OTHER):
+            key = account_key(account_id)
+            await store.write(lambda tx, key=key: tx.put(ACCOUNTS, key, Account(created_at_ms=NOW)))
+        yield World(store, data_dir, issuer)
