@@ -13,6 +13,7 @@ from squib.control_plane.lambda_.function_code_signing import FunctionCodeSignin
 from squib.control_plane.lambda_.functions import FunctionService
 from squib.control_plane.lambda_.layer_policies import LayerPolicyService
 from squib.control_plane.lambda_.layers import LayerService
+from squib.control_plane.lambda_.mappings import MappingService, MappingTags, SourceCheck
 from squib.control_plane.lambda_.permissions import PermissionService
 from squib.control_plane.lambda_.provisioned_concurrency import ProvisionedConcurrencyService
 from squib.control_plane.lambda_.recursion import RecursionService
@@ -20,6 +21,7 @@ from squib.control_plane.lambda_.reserved_concurrency import ReservedConcurrency
 from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.urls import FunctionUrlService
 from squib.control_plane.lambda_.versions import VersionService
+from squib.model.event_source import SourceKind
 from squib.model.function_url import FunctionUrlAddress
 from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
 from squib.model.operation import Handler
@@ -42,8 +44,15 @@ class LambdaService:
     """Operations that declare and describe. `code_locations` serves the links that GetFunction gives."""
 
     def __init__(
-        self, store: Store, clock: Clock, entropy: Entropy, options: LambdaOptions | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        options: LambdaOptions | None = None,
+        *,
+        event_sources: Mapping[SourceKind, SourceCheck] | None = None,
     ) -> None:
+        """`event_sources`: the kinds of sources that are polled, each with its check of a mapping."""
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
         self._parts = (
@@ -55,12 +64,13 @@ class LambdaService:
             LayerPolicyService(store, entropy),
             CodeSigningService(store, clock, entropy),
             FunctionCodeSigningService(store),
-            TagService(store, entropy, (FunctionTags(), CodeSigningTags())),
+            TagService(store, entropy, (FunctionTags(), CodeSigningTags(), MappingTags())),
             PermissionService(store, entropy),
             ReservedConcurrencyService(store, account_concurrency=options.account_concurrency),
             ProvisionedConcurrencyService(store, account_concurrency=options.account_concurrency),
             EventInvokeService(store, clock),
             RecursionService(store),
+            MappingService(store, clock, entropy, sources=event_sources or {}),
             FunctionUrlService(store, clock, entropy, address=options.function_urls),
         )
 
