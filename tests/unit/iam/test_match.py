@@ -122,3 +122,9 @@ def test_no_pattern_is_slow() -> None:
         for text in texts:
             assert not statement.covers(text)
             assert not statement.holds(text, NO_CONTEXT)
+
+
+@pytest.mark.timeout(20)
+def test_variables_that_do_not_end_are_text_and_cost_nothing() -> None:
+    opened = "${" * 60_000
+    assert static(parse_template(opened, has_variables=True, has_wildcards=True)) == (opened,)
