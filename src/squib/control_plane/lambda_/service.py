@@ -1,7 +1,7 @@
 """The Lambda control plane as one service: what it needs, and the table of its operations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_.aliases import AliasService
@@ -18,6 +18,7 @@ from squib.control_plane.lambda_.permissions import PermissionService
 from squib.control_plane.lambda_.provisioned_concurrency import ProvisionedConcurrencyService
 from squib.control_plane.lambda_.recursion import RecursionService
 from squib.control_plane.lambda_.reserved_concurrency import ReservedConcurrencyService
+from squib.control_plane.lambda_.s3 import S3Objects, S3Options
 from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.urls import FunctionUrlService
 from squib.control_plane.lambda_.versions import VersionService
@@ -38,6 +39,7 @@ class LambdaOptions:
     code_storage_bytes: int = CODE_STORAGE_BYTES
     function_urls: FunctionUrlAddress | None = None
     """Where function URLs are served; None: nowhere."""
+    s3: S3Options = field(default_factory=S3Options)
 
 
 class LambdaService:
@@ -55,12 +57,19 @@ class LambdaService:
         """`event_sources`: the kinds of sources that are polled, each with its check of a mapping."""
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
+        objects = S3Objects(options.s3)
         self._parts = (
             FunctionService(store, self.code_locations, account_concurrency=options.account_concurrency),
-            ChangeService(store, clock, entropy, code_storage_bytes=options.code_storage_bytes),
+            ChangeService(store, clock, entropy, objects, code_storage_bytes=options.code_storage_bytes),
             VersionService(store, clock, entropy),
             AliasService(store, entropy),
-            LayerService(store, clock, self.code_locations, code_storage_bytes=options.code_storage_bytes),
+            LayerService(
+                store,
+                clock,
+                self.code_locations,
+                objects,
+                code_storage_bytes=options.code_storage_bytes,
+            ),
             LayerPolicyService(store, entropy),
             CodeSigningService(store, clock, entropy),
             FunctionCodeSigningService(store),
