@@ -168,6 +168,7 @@ def _start_launcher(
 
 
 async def _serve(settings: Settings, machine: Machine) -> int:
+    gc.disable()  # until memory is settled: what is read from the store at the start stays
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -273,6 +274,7 @@ def settle_memory() -> None:
     leave no cycles, and each look costs all of them time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 50)
 
 
@@ -309,6 +311,7 @@ class _Parts:
         self._cache = CodeCache(self._data_dir / "code")
         self._pool = Pool(
             driver=driver,
+            ensure_code=lambda version: self._activation.ensure_code(version),
             logs=store.logs,
             clock=clock,
             entropy=entropy,
@@ -366,7 +369,6 @@ class _Parts:
         """Until `stopping` is set; then drains."""
         if self._settings.identity.trust_any_credentials:
             log.warning("signatures_not_verified: whoever reaches this port is root of every account")
-        await self._activation.recover()
         async with asyncio.TaskGroup() as tasks:
             loops = [
                 tasks.create_task(work)

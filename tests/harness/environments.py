@@ -113,6 +113,10 @@ class MemoryLogs:
         return self.streams.setdefault(stream, MemoryWriter())
 
 
+async def code_lies_ready(version: FunctionVersion) -> None:
+    """For pools whose functions were never packed."""
+
+
 def function(**changes: Any) -> FunctionVersion:
     """A function version; `changes` by field name."""
     base = FunctionVersion(
@@ -158,6 +162,7 @@ class World:
         logs: Any = self.logs
         self.pool = Pool(
             driver=self.driver,
+            ensure_code=code_lies_ready,
             logs=logs,
             clock=LoopClock(),
             entropy=self.entropy,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from harness.environments import ACCOUNT, MemoryLogs, function
+from harness.environments import ACCOUNT, MemoryLogs, code_lies_ready, function
 from squib.clock import SystemClock, SystemEntropy
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.pool import Pool, PoolOptions
@@ -59,6 +59,7 @@ def run(
         )
         pool = Pool(
             driver=driver,
+            ensure_code=code_lies_ready,
             logs=streams,
             clock=clock,
             entropy=entropy,

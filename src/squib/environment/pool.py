@@ -7,7 +7,7 @@ environment or one that another invocation gave back, serves it. All methods are
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -90,6 +90,7 @@ class Pool:
         self,
         *,
         driver: SandboxDriver,
+        ensure_code: Callable[[FunctionVersion], Awaitable[None]],
         logs: Logs,
         clock: Clock,
         entropy: Entropy,
@@ -100,9 +101,11 @@ class Pool:
         extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: (),
         options: PoolOptions | None = None,
     ) -> None:
-        """`mint` makes the credentials of an environment, `revoke` ends them by access key id; `endpoint`
-        serves squib's own API to functions; `extensions` names those to be started with a function."""
+        """`ensure_code` returns once a version's code lies unpacked. `mint` makes the credentials of an
+        environment, `revoke` ends them by access key id; `endpoint` serves squib's own API to functions;
+        `extensions` names those to be started with a function."""
         self._options = options or PoolOptions()
+        self._ensure_code = ensure_code
         self._logs = logs
         self._clock = clock
         self._entropy = entropy
@@ -166,7 +169,9 @@ class Pool:
                 waiter.set_result(outcome)
 
         if not self.try_invoke(invocation, done):
-            self._wait(invocation, done)
+            await self._ensure_code(invocation.function)  # does not wait once it lies there
+            if not self.try_invoke(invocation, done):
+                self._wait(invocation, done)
         try:
             return await waiter
         except asyncio.CancelledError:

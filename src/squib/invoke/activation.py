@@ -17,6 +17,7 @@ from squib.clock import Clock, Entropy
 from squib.environment.code_cache import CacheClosed, CodeCache
 from squib.environment.driver import RuntimeUnavailable, SandboxDriver
 from squib.model.archive import InvalidArchive
+from squib.model.errors import PlatformError
 from squib.model.function import (
     FUNCTIONS,
     VERSIONS,
@@ -93,25 +94,13 @@ class Activation:
         self._unwritten: set[Subject] = set()
         self._unused_since: dict[ArchiveDigest, MonotonicMs] = {}
 
-    async def recover(self) -> None:
-        """Unpacks again what active functions need and this node lacks; before the first invocation.
-
-        Instant unless the machine was restarted or the cache removed. A failure is logged; the function then
-        fails when it is invoked.
-        """
-
-        async def ensure(version: FunctionVersion) -> None:
-            try:
-                await self._unpack(version)
-            except (InvalidArchive, OSError):
-                log.exception("code_recovery_failed function_arn=%s", version.arn)
-
-        active = [record.active for record in self._functions.all() if record.active is not None]
-        active += [version for version in self._versions.all() if version.state is State.ACTIVE]
-        once = {(version.code.digest, version.opt_digest): version for version in active}
-        async with asyncio.TaskGroup() as tasks:
-            for version in once.values():
-                tasks.create_task(ensure(version))
+    async def ensure_code(self, version: FunctionVersion) -> None:
+        """Before an environment starts: unpacks again what a restarted machine or a removed cache lacks.
+        Raises PlatformError."""
+        try:
+            await self._unpack(version)
+        except (InvalidArchive, OSError) as error:
+            raise PlatformError(f"the code of {version.arn} can't be unpacked: {error}") from error
 
     async def run(self) -> None:
         """Activates and sweeps until cancelled."""

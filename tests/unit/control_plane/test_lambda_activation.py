@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lambda_harness import ControlPlane, package
 
 from squib.invoke.activation import needs_activation, settled
+from squib.model.errors import PlatformError
 from squib.model.function import (
     CodeRef,
     FunctionKey,
@@ -169,7 +170,6 @@ def test_a_restart_goes_on_where_the_last_run_was(tmp_path: Path) -> None:
         await plane.create("new")
 
     async def second(plane: ControlPlane) -> None:
-        await plane.activation.recover()
         await plane.activate()
         for name in ("pending", "updated", "new"):
             assert plane.record(name).active == plane.record(name).declared
@@ -179,21 +179,23 @@ def test_a_restart_goes_on_where_the_last_run_was(tmp_path: Path) -> None:
     with_plane(tmp_path, second)
 
 
-def test_recovery_unpacks_what_is_missing(tmp_path: Path) -> None:
+def test_code_that_is_missing_is_unpacked_before_an_environment_starts(tmp_path: Path) -> None:
     async def first(plane: ControlPlane) -> None:
         await plane.create()
         await plane.activate()
         plane.cache.path(plane.record().declared.code.digest).rename(tmp_path / "stolen")
 
     async def second(plane: ControlPlane) -> None:
-        await plane.activation.recover()
+        active = plane.record().active
+        assert active is not None
+        await plane.activation.ensure_code(active)
         assert (plane.cache.path(plane.record().declared.code.digest) / "handler.py").is_file()
 
     with_plane(tmp_path, first)
     with_plane(tmp_path, second)
 
 
-def test_recovery_outlives_a_lost_archive(tmp_path: Path) -> None:
+def test_an_archive_that_is_lost_is_our_failure(tmp_path: Path) -> None:
     async def first(plane: ControlPlane) -> None:
         await plane.create()
         await plane.activate()
@@ -201,7 +203,8 @@ def test_recovery_outlives_a_lost_archive(tmp_path: Path) -> None:
         await plane.store.blobs.sweep([])
 
     async def second(plane: ControlPlane) -> None:
-        await plane.activation.recover()
+        with pytest.raises(PlatformError, match="can't be unpacked"):
+            await plane.activation.ensure_code(plane.record().declared)
         assert unpacked(tmp_path) == set()
 
     with_plane(tmp_path, first)
