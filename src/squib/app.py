@@ -26,6 +26,8 @@ from squib.control_plane.lambda_.s3 import S3Options
 from squib.control_plane.lambda_.service import LambdaOptions, LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
+from squib.control_plane.sqs.moves import MoveLoop
+from squib.control_plane.sqs.service import SqsService
 from squib.control_plane.sts import Issuer, IssuerOptions, Sts, StsService
 from squib.environment import privileges
 from squib.environment.code_cache import CodeCache
@@ -344,7 +346,9 @@ class _Parts:
                     issuer=_issuer(settings, clock),
                 )
             ),
+            "sqs": SqsService(store, entropy),
         }
+        self._moves = MoveLoop(store, clock, entropy)
         self._admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
         invoke = InvokeService(Resolver.of(store, entropy.draw), self._pool, entropy, self._admission)
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
@@ -378,6 +382,8 @@ class _Parts:
                     retire_replaced(self._store, self._pool),
                     RetentionLoop(self._store.logs.expire).run(),
                     self._keyring.uses.run(),
+                    self._store.queues.run(),
+                    self._moves.run(),
                 )
             ]
             tasks.create_task(self._pool.run())
@@ -390,6 +396,7 @@ class _Parts:
             await stopping.wait()
             log.info("draining")
             endpoint.remove(self._data_dir)
+            self._store.queues.end_waits()
             timeout_s = self._settings.server.drain_timeout_s
             await self._http.drain(timeout_s)
             await self._gateway.drain(1)

@@ -12,6 +12,7 @@ from squib.model.arn import named_account, parse_function_reference
 from squib.model.errors import AccessDenied
 from squib.model.identity import Principal, PrincipalKind
 from squib.model.operation import AuthorizedCall, OperationCall
+from squib.model.queue import parse_queue_url, parse_task_handle
 from squib.model.units import AccountId, Region
 
 Resource: TypeAlias = Callable[[Mapping[str, Any], AccountId, Region], str]
@@ -58,6 +59,7 @@ def authorize(call: OperationCall) -> AuthorizedCall:
         received_at_ms=request.received_at_ms,
         base_url=request.base_url,
         headers=request.headers,
+        when_gone=request.when_gone,
     )
 
 
@@ -85,6 +87,12 @@ def _account_of(service: str, given: Mapping[str, Any]) -> AccountId | None:
         name = given.get("FunctionName")
         if name is not None and ":" in name:
             return named_account(name)
+    if service == "sqs":
+        owner = given.get("QueueOwnerAWSAccountId")
+        if owner is not None:
+            return AccountId(owner)
+        named = parse_queue_url(given.get("QueueUrl", ""))
+        return None if named is None else named[0]
     return None
 
 
@@ -110,7 +118,15 @@ def _log_group(given: Mapping[str, Any], account_id: AccountId, region: Region) 
     return f"arn:aws:logs:{region}:{account_id}:log-group:{group}:log-stream:{stream}"
 
 
-_RESOURCES: Final[Mapping[str, Resource]] = {"lambda": _function, "logs": _log_group}
+def _queue(given: Mapping[str, Any], account_id: AccountId, region: Region) -> str:
+    named = parse_queue_url(given.get("QueueUrl", ""))
+    name = given.get("QueueName") if named is None else named[1]
+    if name is None:
+        return str(given.get("SourceArn") or parse_task_handle(given.get("TaskHandle", "")) or "*")
+    return f"arn:aws:sqs:{region}:{account_id}:{name}"
+
+
+_RESOURCES: Final[Mapping[str, Resource]] = {"lambda": _function, "logs": _log_group, "sqs": _queue}
 
 # Where the action is not the operation's name, or no resource can be named (service authorization reference).
 _RULES: Final[Mapping[tuple[str, str], Rule]] = {
@@ -120,6 +136,10 @@ _RULES: Final[Mapping[tuple[str, str], Rule]] = {
     ("lambda", "ListFunctions"): Rule("lambda:ListFunctions", _anything),
     ("lambda", "GetAccountSettings"): Rule("lambda:GetAccountSettings", _anything),
     ("lambda", "GetLayerVersionByArn"): Rule("lambda:GetLayerVersion", _anything),
+    ("sqs", "SendMessageBatch"): Rule("sqs:SendMessage", _queue),
+    ("sqs", "DeleteMessageBatch"): Rule("sqs:DeleteMessage", _queue),
+    ("sqs", "ChangeMessageVisibilityBatch"): Rule("sqs:ChangeMessageVisibility", _queue),
+    ("sqs", "ListQueues"): Rule("sqs:ListQueues", _anything),
     ("sts", "GetCallerIdentity"): Rule("sts:GetCallerIdentity", _anything),
 }
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from squib.gateway.authenticate import Authenticator
 from squib.gateway.authorize import authorize
 from squib.gateway.models import ServiceModels
-from squib.gateway.route import PROTOCOLS, protocol_of, route, service_of
+from squib.gateway.route import protocol_of, route, service_of
 from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, validate
 from squib.model.errors import (
     ApiError,
@@ -141,9 +141,9 @@ class Chain:
             short = invoke.parse(name, request.query, request.headers, request.body)
             if short is not None:
                 return OperationCall(authenticated=call, input=short)
-        model = self._models.get(routed.service)
+        model = self._models.spoken(routed.service, routed.protocol)
         operation = routed.operation
-        match PROTOCOLS[routed.service]:
+        match routed.protocol:
             case "rest-json":
                 given = rest_json.parse(
                     model,
@@ -157,7 +157,7 @@ class Chain:
                 given = json_rpc.parse(model, operation, request.body)
             case _:
                 parameters = query.parameters(request.headers, request.query, request.body)
-                given = query.parse(model, operation, parameters)
+                given = {**routed.path_labels, **query.parse(model, operation, parameters)}
         shape = model.input_shape(operation)
         found = [] if shape is None else validate.violations(model, shape, given)
         if found:
@@ -167,8 +167,8 @@ class Chain:
     def _serialize(self, call: RoutedCall, result: OperationResult) -> Response:
         answer = invoke.serialize(result) if call.operation == "Invoke" else None
         if answer is None:
-            model = self._models.get(call.service)
-            match PROTOCOLS[call.service]:
+            model = self._models.spoken(call.service, call.protocol)
+            match call.protocol:
                 case "rest-json":
                     answer = rest_json.serialize(model, call.operation, result.output, result.status)
                 case "json":
@@ -181,6 +181,6 @@ class Chain:
         return Response(status, headers, body)
 
     def _refuse(self, request: RawRequest, service: str | None, error: ApiError) -> Response:
-        model = None if service is None else self._models.get(service)
         protocol = protocol_of(request, service)
+        model = None if service is None else self._models.spoken(service, protocol)
         return Response(*error_shapes.render(protocol, model, error, request.request_id))

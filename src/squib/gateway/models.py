@@ -8,10 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from squib.gateway.wire.query_compatible import as_query
 from squib.gateway.wire.service_model import ServiceModel
 from squib.model.errors import PlatformError
 
-SERVICES: Final = ("lambda", "logs", "sts", "iam")
+SERVICES: Final = ("lambda", "logs", "sts", "iam", "sqs")
 """The services whose wire is spoken, by the name in credential scopes. Which operations are built is another
 matter."""
 
@@ -25,6 +26,7 @@ class ServiceModels:
         """`data` is botocore's data folder; found by itself when None."""
         self._data = data
         self._models: dict[str, ServiceModel] = {}
+        self._query_models: dict[str, ServiceModel] = {}
 
     def get(self, service: str) -> ServiceModel:
         """The model of a service. The first call for each reads a file (about 5 ms). Raises PlatformError."""
@@ -32,6 +34,16 @@ class ServiceModels:
         if model is None:
             model = self._models[service] = ServiceModel(service, read_model_file(service, self._data))
         return model
+
+    def spoken(self, service: str, protocol: str) -> ServiceModel:
+        """The model in the words of `protocol`, where the service speaks several. Raises PlatformError."""
+        model = self.get(service)
+        if protocol != "query" or model.metadata.aws_query_compatible is None:
+            return model
+        found = self._query_models.get(service)
+        if found is None:
+            found = self._query_models[service] = as_query(model)
+        return found
 
 
 def read_model_file(service: str, data: Path | None = None) -> bytes:

@@ -1,5 +1,6 @@
 """Which service and operation a request means. Holds no rule of any service."""
 
+import re
 from typing import Final
 
 from squib.gateway.models import SERVICES, ServiceModels
@@ -15,11 +16,16 @@ from squib.model.errors import (
 from squib.model.limits import MAX_CREATE_REQUEST_BYTES, MAX_SYNC_PAYLOAD_BYTES
 from squib.model.operation import RawRequest, RoutedCall
 
-PROTOCOLS: Final = {"lambda": "rest-json", "logs": "json", "sts": "query", "iam": "query"}
+PROTOCOLS: Final = {"lambda": "rest-json", "logs": "json", "sts": "query", "iam": "query", "sqs": "json"}
+_ALSO_QUERY: Final = ("sqs",)
+"""Services that take forms too: whatever carries no X-Amz-Target is one."""
 
-_TARGETS: Final = {"Logs_20140328": "logs"}
-_FORM_VERSIONS: Final = {"2011-06-15": "sts", "2010-05-08": "iam"}
+
+_TARGETS: Final = {"Logs_20140328": "logs", "AmazonSQS": "sqs"}
+_FORM_VERSIONS: Final = {"2011-06-15": "sts", "2010-05-08": "iam", "2012-11-05": "sqs"}
+_QUEUE_PATH: Final = re.compile(r"/[0-9]{12}/[A-Za-z0-9_.-]+")
 _MAX_FORM_BYTES: Final = 1024 * 1024  # our own choice: IAM's longest parameter has 131,072 characters
+_MAX_QUEUE_FORM_BYTES: Final = 4 * 1024 * 1024  # our own choice: a message of 1 MiB, percent-encoded
 _INVOKE_OPERATIONS: Final = ("Invoke", "InvokeAsync", "InvokeWithResponseStream")
 
 
@@ -33,7 +39,7 @@ def service_of(request: RawRequest) -> str | None:
     target = request.headers.get("x-amz-target")
     if target is not None:
         return _TARGETS.get(target.partition(".")[0])
-    if request.path == "/":
+    if _takes_form(request):
         try:
             return _FORM_VERSIONS.get(_form(request).get("Version", ""))
         except ApiError:
@@ -43,11 +49,16 @@ def service_of(request: RawRequest) -> str | None:
 
 def protocol_of(request: RawRequest, service: str | None) -> str:
     """The protocol to answer in, also for a request whose service is unknown."""
+    is_targeted = "x-amz-target" in request.headers
     if service is not None:
-        return PROTOCOLS[service]
-    if "x-amz-target" in request.headers:
+        return "query" if service in _ALSO_QUERY and not is_targeted else PROTOCOLS[service]
+    if is_targeted:
         return "json"
-    return "query" if request.path == "/" and query.is_form(request.headers) else "rest-json"
+    return "query" if _takes_form(request) and query.is_form(request.headers) else "rest-json"
+
+
+def _takes_form(request: RawRequest) -> bool:
+    return request.path == "/" or _QUEUE_PATH.fullmatch(request.path) is not None
 
 
 def route(request: RawRequest, service: str | None, models: ServiceModels) -> RoutedCall:
@@ -60,14 +71,20 @@ def route(request: RawRequest, service: str | None, models: ServiceModels) -> Ro
         signed_for = sigv4.scope_service(request.headers, request.query)
         named = f"'{signed_for}'" if signed_for is not None else f"{request.method} {request.path}"
         raise UnknownService(named, ", ".join(SERVICES))
-    if service == "lambda":
-        operation, labels = _lambda_operation(request, models)
-    elif PROTOCOLS[service] == "json":
-        operation = _json_operation(request, service, models)
-    else:
-        operation = _query_operation(request, service, models)
+    protocol = protocol_of(request, service)
+    match protocol:
+        case "rest-json":
+            operation, labels = _lambda_operation(request, models)
+        case "json":
+            operation = _json_operation(request, service, models)
+        case _:
+            operation = _query_operation(request, service, models)
+            if service == "sqs" and request.path != "/":
+                labels = {"QueueUrl": request.base_url + request.path}
     _check_size(request, operation)
-    return RoutedCall(request=request, service=service, operation=operation, path_labels=labels)
+    return RoutedCall(
+        request=request, service=service, protocol=protocol, operation=operation, path_labels=labels
+    )
 
 
 def _lambda_operation(request: RawRequest, models: ServiceModels) -> tuple[str, dict[str, str]]:
@@ -88,7 +105,7 @@ def _json_operation(request: RawRequest, service: str, models: ServiceModels) ->
 
 
 def _query_operation(request: RawRequest, service: str, models: ServiceModels) -> str:
-    given = _form(request)
+    given = _form(request, _MAX_QUEUE_FORM_BYTES if service == "sqs" else _MAX_FORM_BYTES)
     action = given.get("Action")
     if action is None:
         raise UnknownOperation("The request must contain the parameter Action.")
@@ -99,10 +116,10 @@ def _query_operation(request: RawRequest, service: str, models: ServiceModels) -
     return action
 
 
-def _form(request: RawRequest) -> dict[str, str]:
+def _form(request: RawRequest, max_bytes: int = _MAX_FORM_BYTES) -> dict[str, str]:
     """The parameters of a query request. Read before the caller is known, so it must be small."""
-    if len(request.body) > _MAX_FORM_BYTES:
-        raise RequestEntityTooLarge(f"Request must be smaller than {_MAX_FORM_BYTES} bytes")
+    if len(request.body) > max_bytes:
+        raise RequestEntityTooLarge(f"Request must be smaller than {max_bytes} bytes")
     return query.parameters(request.headers, request.query, request.body)
 
 

@@ -6,8 +6,9 @@ does not end what it asked for; only the answer is dropped.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from squib.clock import Clock, Entropy
@@ -34,6 +35,7 @@ class Exchange(Protocol):
     headers: Mapping[str, str]
     body: bytes
     gone: bool
+    on_gone: Callable[[], None] | None
 
     @property
     def local_address(self) -> tuple[str, int]: ...
@@ -167,6 +169,7 @@ class Gateway:
             received_at_ms=self._clock.now_ms(),
             base_url=base_url or self._options.base_url or url_of(*exchange.local_address),
             from_function=base_url is not None,
+            when_gone=partial(setattr, exchange, "on_gone"),
         )
 
     async def _serve(self, exchange: Exchange, request: RawRequest) -> None:
@@ -201,8 +204,8 @@ class Gateway:
 
     def _refuse(self, exchange: Exchange, request: RawRequest, error: ApiError) -> None:
         service = service_of(request)
-        model = None if service is None else self._models.get(service)
         protocol = protocol_of(request, service)
+        model = None if service is None else self._models.spoken(service, protocol)
         status, headers, body = error_shapes.render(protocol, model, error, request.request_id)
         headers.append(("x-amzn-RequestId", request.request_id))
         exchange.respond(status, headers, body)

@@ -14,6 +14,10 @@ from squib.model.identity import Principal
 from squib.model.units import AccountId, EpochMs, Region, RequestId
 
 
+def ignore(_: Callable[[], None]) -> None:
+    """For callers that cannot leave."""
+
+
 class RawRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request, parsed but not understood. Header names are lower case."""
 
@@ -30,16 +34,21 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`http://HOST:PORT` that reaches this squib from the caller's side; never from the Host header."""
     from_function: bool = False
     """It came in at a function's own endpoint."""
+    when_gone: Callable[[Callable[[], None]], None] = ignore
+    """Has something called when the client leaves before its answer; the last one given counts."""
 
 
 class RoutedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A request whose service (`lambda`, `sts`, `logs`, `iam`) and operation are known."""
+    """A request whose service (`lambda`, `sts`, `logs`, `iam`, `sqs`) and operation are known."""
 
     request: RawRequest
     service: str
+    protocol: str
+    """`rest-json`, `json` or `query`: SQS speaks the last two."""
     operation: str
     path_labels: Mapping[str, str]
-    """URI labels by member name, percent-decoded; empty for query and json services."""
+    """URI labels by member name, percent-decoded; of query and json services only the queue whose URL was
+    posted to."""
 
 
 class AuthenticatedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +84,8 @@ class AuthorizedCall(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     headers: Mapping[str, str] = {}
     """Request headers by lower-case name (user agent, trace id); never needed for members of the model."""
+    when_gone: Callable[[Callable[[], None]], None] = ignore
+    """See `RawRequest`: for an operation that may wait long and must not answer nobody."""
 
 
 class OperationResult(msgspec.Struct, frozen=True, kw_only=True):

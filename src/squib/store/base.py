@@ -14,6 +14,7 @@ from squib.model.alias import Alias
 from squib.model.function import FunctionKey, FunctionRecord, FunctionVersion
 from squib.model.item import ItemKey, Key, Kind
 from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream
+from squib.model.queue import HandleFault, NewMessage, QueueCounts, QueueKey, ReceivedMessage, SentMessage
 from squib.model.units import AccountId, ArchiveDigest, EpochMs, Region
 
 T = TypeVar("T")
@@ -198,6 +199,62 @@ class Logs(Protocol):
         """Writes what is buffered."""
 
 
+class Queues(Protocol):
+    """Messages of queues. What is declared of a queue is an item (`collection(QUEUES)`) and is changed with
+    `Store.write`; here are its messages, and what must happen to them when it is purged or deleted.
+
+    Made for consumers in the same process as much as for the SQS API: `receive` waits without polling, and
+    returns as soon as a message that somebody else has sent is on disk. When a call returns, what it says is
+    on disk. Every method raises QueueDoesNotExist when there is no such queue, and PlatformError when the
+    disk fails. A `receive` that is cancelled keeps no message from others.
+    """
+
+    def number(self) -> int:
+        """A number that grows with time and never comes back: for queue ids."""
+
+    def counts(self, key: QueueKey) -> QueueCounts:
+        """From memory, exact."""
+
+    async def send(self, key: QueueKey, messages: Sequence[NewMessage]) -> Sequence[SentMessage]:
+        """Sends all of them, in this order, or none."""
+
+    async def receive(
+        self,
+        key: QueueKey,
+        *,
+        max_count: int = 1,
+        visibility_timeout_s: int | None = None,
+        wait_ms: int = 0,
+        attempt_id: str | None = None,
+    ) -> Sequence[ReceivedMessage]:
+        """Up to `max_count` messages (any number; the API's limit of 10 is the API's), as soon as there is
+        one, else none after `wait_ms`. None for the visibility means the queue's own. Who waits longest is
+        served first. Raises OverLimit as the API does."""
+
+    async def delete(self, key: QueueKey, handles: Sequence[str]) -> Sequence[HandleFault | None]:
+        """One outcome for each handle; None: fine."""
+
+    async def change_visibility(
+        self, key: QueueKey, changes: Sequence[tuple[str, int]]
+    ) -> Sequence[HandleFault | None]:
+        """For each handle how many seconds from now its message stays hidden; likewise."""
+
+    async def purge(self, key: QueueKey, *, now_ms: EpochMs) -> None:
+        """Every message that was sent before is gone."""
+
+    async def delete_queue(self, key: QueueKey) -> bool:
+        """With its messages. False when there is none."""
+
+    async def move(
+        self, source: QueueKey, max_count: int, *, to: QueueKey | None, message_id: Callable[[], str]
+    ) -> int:
+        """Moves visible messages to another queue, as new ones, or each to the queue it was put aside from
+        (`to` None); returns how many. `message_id` gives fresh ids, also off the event loop."""
+
+    def end_waits(self) -> None:
+        """squib stops: receives that wait return, and none waits any more."""
+
+
 class Store(Protocol):
     """The whole of durable truth."""
 
@@ -217,6 +274,9 @@ class Store(Protocol):
 
     @property
     def logs(self) -> Logs: ...
+
+    @property
+    def queues(self) -> Queues: ...
 
     async def write(self, decide: Callable[[Transaction], T]) -> T: ...
 

@@ -15,6 +15,7 @@ import msgspec
 from squib.clock import Clock, SystemEntropy
 from squib.model.function import FUNCTIONS, FunctionKey, FunctionRecord
 from squib.model.item import Key, Kind
+from squib.model.queue import QUEUES
 from squib.store.base import Transaction
 from squib.store.blobs import FileBlobs
 from squib.store.collections import Collections, MemoryCollection, MemoryReader
@@ -24,6 +25,7 @@ from squib.store.log_segments import Segments
 from squib.store.logs import FileLogs, recover_open_streams
 from squib.store.migrate import migrate
 from squib.store.queries import QUERIES
+from squib.store.queues import SqliteQueues
 from squib.store.sealing import Seal
 from squib.store.transaction import SqliteTransaction
 from squib.store.writer import Writer
@@ -103,6 +105,10 @@ class SqliteStore:
     def logs(self) -> FileLogs:
         return self._logs
 
+    @property
+    def queues(self) -> SqliteQueues:
+        return self._queues
+
     async def write(self, decide: Callable[[Transaction], T]) -> T:
         """See `base`. A caller cancelled before its turn writes nothing; after it, the write stands.
 
@@ -137,6 +143,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Writes what is buffered, finishes queued writes, gives the data directory up. Idempotent."""
+        await self._queues.close()
         await self._logs.close()
         await self._loop.run_in_executor(None, self._close)
 
@@ -174,6 +181,15 @@ class SqliteStore:
             clock=clock,
             loop=self._loop,
             flush_interval_ms=options.flush_interval_ms,
+        )
+        self._queues = SqliteQueues(
+            writer=self._writer,
+            write=self.write,
+            look=self._look_at_connection,
+            readers=self._readers,
+            definitions=self.collection(QUEUES),
+            clock=clock,
+            loop=self._loop,
         )
 
     def _close(self) -> None:

@@ -14,7 +14,7 @@ LAMBDA = MODELS.get("lambda")
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_pattern_of_every_model_compiles(service: str) -> None:
     patterns = {shape.pattern for shape in MODELS.get(service).shapes.values() if shape.pattern}
-    assert patterns
+    assert patterns or service == "sqs"  # whose model has none
     for pattern in patterns:
         assert compile_pattern(pattern).pattern
 

@@ -24,7 +24,7 @@ from squib.gateway.wire import json_rpc, query, rest_json
 OURS = ServiceModels()
 THEIRS = {
     name: ServiceModel(Loader().load_service_model(name, "service-2"), name)
-    for name in ("lambda", "logs", "sts", "iam")
+    for name in ("lambda", "logs", "sts", "iam", "sqs")
 }
 
 _TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=8)

@@ -8,6 +8,21 @@ from typing import Any, Final
 
 from squib.model.limits import MAX_EPHEMERAL_MIB, MAX_MEMORY_MIB, MAX_TIMEOUT_S
 
+_SQS_INPUTS: Final = (
+    *(
+        f"{name}Request"
+        for name in ("CreateQueue", "DeleteQueue", "GetQueueUrl", "PurgeQueue", "SendMessage")
+    ),
+    *(f"{name}QueueAttributesRequest" for name in ("Get", "Set")),
+    *(f"{name}Request" for name in ("ListQueueTags", "TagQueue", "UntagQueue", "ListDeadLetterSourceQueues")),
+    *(f"{name}Request" for name in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")),
+    *(f"{name}BatchRequest" for name in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")),
+    *(f"{name}BatchRequestEntry" for name in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")),
+    *(f"{name}PermissionRequest" for name in ("Add", "Remove")),
+    *("StartMessageMoveTaskRequest", "ListMessageMoveTasksRequest", "CancelMessageMoveTaskRequest"),
+    *("MessageAttributeValue", "MessageSystemAttributeValue"),
+)
+
 AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
     "lambda": {
         # The model's maxima are those of managed instances and durable functions, which squib does not have.
@@ -54,5 +69,13 @@ AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         # Reported to boto3 (4104): a group's ARN with `:*`, which the pattern forbids, is ValidationException
         # "Invalid resourceArn" instead; the handlers check it. A group's name may also have a `#`.
         "AmazonResourceName": {"pattern": None},
+    },
+    "sqs": {
+        # API reference, "Common errors": what is missing is MissingParameter, an unknown attribute is
+        # InvalidAttributeName, each in words of its own; the handlers check it.
+        **{name: {"required": ()} for name in _SQS_INPUTS},
+        "QueueAttributeName": {"enum": ()},
+        "MessageSystemAttributeName": {"enum": ()},
+        "MessageSystemAttributeNameForSends": {"enum": ()},
     },
 }

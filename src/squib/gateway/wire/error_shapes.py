@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from squib.gateway.wire import json_rpc, query, rest_json
+from squib.gateway.wire import json_rpc, query, query_compatible, rest_json
 from squib.gateway.wire.service_model import ServiceModel
 from squib.model.errors import ApiError, ValidationException
 
@@ -82,16 +82,28 @@ def _json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[tuple[
         content_type = json_rpc.content_type(model)
         if isinstance(error, ValidationException):
             code = _JSON_VALIDATION.get(model.service, code)
+    headers = [("Content-Type", content_type)]
+    if model is not None and model.metadata.aws_query_compatible is not None:
+        status = 400 if status < 500 else status
+        fault = "Sender" if status < 500 else "Receiver"
+        headers.append(("x-amzn-query-error", f"{_query_name(error, is_compatible=True)[0]};{fault}"))
+        code = query_compatible.json_type(model, code)
     body: dict[str, str] = {"__type": code}
     if error.message:
         body["message"] = error.message
-    return status, [("Content-Type", content_type)], msgspec.json.encode(body)
+    return status, headers, msgspec.json.encode(body)
+
+
+def _query_name(error: ApiError, *, is_compatible: bool) -> tuple[str, int]:
+    found = query_compatible.query_error(error.code) if is_compatible else None
+    return found or _QUERY_NAMES.get(error.code, (error.code, error.status))
 
 
 def _query(
     model: ServiceModel | None, error: ApiError, request_id: str
 ) -> tuple[int, list[tuple[str, str]], bytes]:
-    code, status = _QUERY_NAMES.get(error.code, (error.code, error.status))
+    is_compatible = model is not None and model.metadata.aws_query_compatible is not None
+    code, status = _query_name(error, is_compatible=is_compatible)
     namespace = ""
     if model is not None:
         namespace = f' xmlns="{model.metadata.xml_namespace}"'

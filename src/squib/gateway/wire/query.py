@@ -92,6 +92,8 @@ def _read(model: ServiceModel, ref: Ref, node: _Tree) -> Any:
         case "map" if shape.key is not None and shape.value is not None:
             entries = node if shape.flattened else node.get("entry", {})
             key_name, value_name = shape.key.location_name or "key", shape.value.location_name or "value"
+            if key_name in entries:  # one entry, not numbered: examples of the SQS reference
+                entries = {"1": entries}
             return {
                 _read(model, shape.key, entry.get(key_name, {})): _read(
                     model, shape.value, entry.get(value_name, {})

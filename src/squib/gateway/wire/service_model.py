@@ -4,6 +4,7 @@ Only what the wire needs is kept; documentation is skipped while decoding, which
 of what botocore holds in memory. The file is read elsewhere and passed in.
 """
 
+import copy
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -89,6 +90,8 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     target_prefix: str = ""
     json_version: str = "1.1"
     xml_namespace: str = ""
+    aws_query_compatible: dict[str, object] | None = None
+    """There when the query protocol is spoken beside this one."""
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -119,6 +122,14 @@ class ServiceModel:
             if name in file.shapes
         }
         self._patterns: dict[str, re.Pattern[str]] = {}
+
+    def changed(
+        self, *, metadata: Metadata, operations: Mapping[str, Operation], shapes: Mapping[str, Shape]
+    ) -> "ServiceModel":
+        """The same service in other words."""
+        model = copy.copy(self)
+        model.metadata, model.operations, model.shapes = metadata, operations, shapes
+        return model
 
     @cached_property
     def routes(self) -> "Routes":

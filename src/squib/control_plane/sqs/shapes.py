@@ -1,0 +1,122 @@
+"""Messages in the shapes of SQS's model."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from squib.model.errors import ApiError
+from squib.model.message_digest import attributes_md5, body_md5
+from squib.model.queue import (
+    Attributes,
+    HandleFault,
+    MessageAttribute,
+    NewMessage,
+    Queue,
+    ReceivedMessage,
+    SentMessage,
+)
+from squib.model.queue_errors import MessageNotInflight, QueueParameterInvalid, ReceiptHandleIsInvalid
+from squib.model.queue_limits import MAX_VISIBILITY_S
+
+SYSTEM_ATTRIBUTES: Final = (
+    "SenderId",
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "SequenceNumber",
+    "MessageDeduplicationId",
+    "MessageGroupId",
+    "AWSTraceHeader",
+    "DeadLetterQueueSourceArn",
+)
+
+
+def sent_shape(queue: Queue, message: NewMessage, sent: SentMessage) -> dict[str, Any]:
+    """`SendMessageResult`, and what an entry of a batch has of it."""
+    shape: dict[str, Any] = {"MessageId": sent.message_id, "MD5OfMessageBody": body_md5(message.body)}
+    if message.attributes:
+        shape["MD5OfMessageAttributes"] = attributes_md5(message.attributes)
+    if message.trace_header is not None:
+        header = {"AWSTraceHeader": MessageAttribute("String", message.trace_header)}
+        shape["MD5OfMessageSystemAttributes"] = attributes_md5(header)
+    if queue.key.is_fifo:
+        shape["SequenceNumber"] = sequence_number(sent.sequence_number)
+    return shape
+
+
+def message_shape(
+    queue: Queue, message: ReceivedMessage, system_names: Collection[str], names: Collection[str]
+) -> dict[str, Any]:
+    """`Message`, with the attributes that were asked for."""
+    shape: dict[str, Any] = {
+        "MessageId": message.message_id,
+        "ReceiptHandle": message.receipt_handle,
+        "MD5OfBody": body_md5(message.body),
+        "Body": message.body,
+    }
+    if system_names:
+        known = system_attributes(queue, message)
+        shape["Attributes"] = {name: text for name, text in known.items() if name in system_names} or None
+    chosen = {name: value for name, value in message.attributes.items() if _is_asked_for(name, names)}
+    if chosen:
+        shape["MD5OfMessageAttributes"] = attributes_md5(chosen)
+        shape["MessageAttributes"] = _attribute_shapes(chosen)
+    return shape
+
+
+def system_attributes(queue: Queue, message: ReceivedMessage) -> dict[str, str]:
+    """What squib knows of a message, by the names of SQS."""
+    known: Mapping[str, str | None] = {
+        "SenderId": message.sender_id,
+        "SentTimestamp": str(message.sent_at_ms),
+        "ApproximateReceiveCount": str(message.receive_count),
+        "ApproximateFirstReceiveTimestamp": str(message.first_received_at_ms),
+        "SequenceNumber": sequence_number(message.sequence_number) if queue.key.is_fifo else None,
+        "MessageDeduplicationId": message.deduplication_id,
+        "MessageGroupId": message.group_id,
+        "AWSTraceHeader": message.trace_header,
+        "DeadLetterQueueSourceArn": message.source_arn,
+    }
+    return {name: text for name, text in known.items() if text is not None}
+
+
+def sequence_number(number: int) -> str:
+    """Twenty digits, of which later messages have the greater."""
+    return f"{number:020d}"
+
+
+def fault(kind: HandleFault, handle: str, timeout_s: int | None = None) -> ApiError:
+    """The error of a receipt handle that cannot be used."""
+    match kind:
+        case HandleFault.MALFORMED:
+            return ReceiptHandleIsInvalid(handle)
+        case HandleFault.NOT_IN_FLIGHT:
+            return MessageNotInflight()
+        case HandleFault.TOO_LONG:
+            return QueueParameterInvalid(
+                f"Value {timeout_s} for parameter VisibilityTimeout is invalid. Reason: Total "
+                f"VisibilityTimeout for the message is beyond the limit [{MAX_VISIBILITY_S} seconds]"
+            )
+        case HandleFault.EXPIRED:
+            reason = "The receipt handle has expired."
+        case HandleFault.GONE:
+            reason = "Message does not exist or is not available for visibility timeout change."
+    return QueueParameterInvalid(f"Value {handle} for parameter ReceiptHandle is invalid. Reason: {reason}")
+
+
+def _is_asked_for(name: str, names: Collection[str]) -> bool:
+    """By its name, or by a prefix that ends in `.*` (ReceiveMessage reference, MessageAttributeNames)."""
+    if name in names:
+        return True
+    return any(
+        asked in ("All", ".*") or (asked.endswith(".*") and name.startswith(asked[:-1])) for asked in names
+    )
+
+
+def _attribute_shapes(attributes: Attributes) -> dict[str, Any]:
+    return {
+        name: {
+            "StringValue" if isinstance(attribute.value, str) else "BinaryValue": attribute.value,
+            "DataType": attribute.data_type,
+        }
+        for name, attribute in attributes.items()
+    }
