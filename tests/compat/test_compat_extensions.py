@@ -2,47 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from harness.extensions import CLIENT, ECHO
-from harness.functions import Function, zip_of
+from harness.extensions import CLIENT, ECHO, HANDLER, deploy, events_of, messages, wait_for
+from harness.functions import zip_of
 from harness.squib import Squib, unique_name
 
 pytestmark = pytest.mark.slow
-
-HANDLER = "def handler(event, context):\n    print('handling')\n    return 'done'\n"
-
-
-def deploy(squib: Squib, extensions: Mapping[str, str], source: str = HANDLER, **more: Any) -> Function:
-    files = {f"extensions/{name}": text for name, text in extensions.items()}
-    answer = squib.client().publish_layer_version(
-        LayerName=unique_name("layer"), Content={"ZipFile": zip_of(files)}
-    )
-    return squib.deploy(source, Layers=[answer["LayerVersionArn"]], MemorySize=512, **more)
-
-
-def messages(squib: Squib, function: Function) -> list[str]:
-    pages = squib.client("logs").get_paginator("filter_log_events")
-    group = f"/aws/lambda/{function.name}"
-    return [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
-
-
-def wait_for(squib: Squib, function: Function, wanted: Callable[[list[str]], bool]) -> list[str]:
-    deadline = time.monotonic() + 10
-    while True:
-        found = messages(squib, function)
-        if wanted(found):
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-
-
-def events_of(lines: list[str], name: str) -> list[Any]:
-    start = f"{name} event "
-    return [json.loads(line.removeprefix(start)) for line in lines if line.startswith(start)]
 
 
 def test_an_external_extension_sees_invocations_and_the_end(squib: Squib) -> None:
@@ -160,3 +128,157 @@ def test_a_crash_of_the_runtime_is_told_as_a_failure(squib: Squib) -> None:
     assert function.invoke().payload["errorType"] == "Runtime.ExitError"
     lines = wait_for(squib, function, lambda found: len(events_of(found, "watcher")) == 2)
     assert events_of(lines, "watcher")[1]["shutdownReason"] == "FAILURE"
+
+
+INTERNAL = """
+import http.client, json, os, threading
+events = []
+
+
+def call(method, path, body=None, **headers):
+    connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    connection.request(method, "/2020-01-01/extension/" + path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.headers, answer.read()
+
+
+def register(name, events):
+    return call("POST", "register", json.dumps({"events": events}), **{"Lambda-Extension-Name": name})
+
+
+refused = register("greedy", ["INVOKE", "SHUTDOWN"])[0]
+identifier = register("inner", ["INVOKE"])[1]["Lambda-Extension-Identifier"]
+
+
+def follow():
+    while True:
+        events.append(json.loads(call("GET", "event/next", **{"Lambda-Extension-Identifier": identifier})[2]))
+
+
+threading.Thread(target=follow, daemon=True).start()
+
+
+def handler(event, context):
+    while not events or events[-1]["requestId"] != context.aws_request_id:
+        pass
+    late = register("late", ["INVOKE"])[0]
+    return [refused, late, len(events), events[-1]["eventType"]]
+"""
+
+
+def test_an_internal_extension_hears_of_invocations_but_not_of_the_end(squib: Squib) -> None:
+    function = squib.deploy(INTERNAL, MemorySize=512)
+    assert function.invoke().value == [403, 403, 1, "INVOKE"]
+    assert function.invoke().value == [403, 403, 2, "INVOKE"]
+    assert "EXTENSION\tName: inner\tState: Ready\tEvents: [INVOKE]\n" in messages(squib, function)
+
+
+NODE = """#!/usr/bin/env node
+const http = require('http'), api = 'http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2020-01-01/extension/';
+const call = (method, path, headers, body) => new Promise(resolve => {
+    const request = http.request(api + path, { method, headers }, answer => {
+        let text = '';
+        answer.on('data', part => text += part).on('end', () => resolve([answer.headers, text]));
+    });
+    request.end(body);
+});
+(async () => {
+    const [headers] = await call('POST', 'register', { 'Lambda-Extension-Name': 'node' },
+        JSON.stringify({ events: ['INVOKE', 'SHUTDOWN'] }));
+    const own = { 'Lambda-Extension-Identifier': headers['lambda-extension-identifier'] };
+    for (;;) {
+        const [, event] = await call('GET', 'event/next', own);
+        console.log('node event ' + event);
+        if (JSON.parse(event).eventType === 'SHUTDOWN') process.exit(0);
+    }
+})();
+"""
+
+
+def test_an_extension_in_node_beside_a_function_in_node(squib: Squib, ready_runtimes: frozenset[str]) -> None:
+    runtime = max((name for name in ready_runtimes if name.startswith("nodejs")), default=None)
+    if runtime is None:
+        pytest.skip("needs Node.js")
+    source = "exports.handler = async () => 'from node';\n"
+    function = deploy(squib, {"node": NODE}, source, runtime=runtime)
+    assert function.invoke().value == "from node"
+    function.delete()
+    lines = wait_for(squib, function, lambda found: len(events_of(found, "node")) == 2)
+    assert [event["eventType"] for event in events_of(lines, "node")] == ["INVOKE", "SHUTDOWN"]
+
+
+WRAPPER = """#!/bin/sh
+export WRAPPED="$*"
+exec "$@"
+"""
+
+
+def wrapped(squib: Squib, source: str, variables: dict[str, str], **more: object) -> Any:
+    answer = squib.client().publish_layer_version(
+        LayerName=unique_name("layer"), Content={"ZipFile": zip_of({"wrap": WRAPPER, "plain.txt": "no"})}
+    )
+    return squib.deploy(
+        source, Layers=[answer["LayerVersionArn"]], Environment={"Variables": variables}, **more
+    )
+
+
+def test_a_wrapper_script_starts_managed_runtimes(squib: Squib, ready_runtimes: frozenset[str]) -> None:
+    python = (
+        "import os\ndef handler(event, context):\n    return [os.environ['WRAPPED'], os.getcwd(), event]\n"
+    )
+    function = wrapped(squib, python, {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"})
+    command, folder, event = function.invoke({"a": 1}).value
+    assert command.startswith("/var/lang/bin/python") and command.endswith(".py")
+    assert (folder, event) == ("/var/task", {"a": 1})
+    runtime = max((name for name in ready_runtimes if name.startswith("nodejs")), default=None)
+    if runtime is not None:
+        node = "exports.handler = async () => process.env.WRAPPED;\n"
+        function = wrapped(squib, node, {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, runtime=runtime)
+        assert "node" in function.invoke().value
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "status"),
+    [("/opt/nothing", "does not exist", 127), ("/opt", "does not exist", 127)],
+)
+def test_a_wrapper_that_is_none_ends_the_runtime(squib: Squib, path: str, message: str, status: int) -> None:
+    function = wrapped(squib, HANDLER, {"AWS_LAMBDA_EXEC_WRAPPER": path})
+    result = function.invoke()
+    assert result.payload["errorType"] == "Runtime.ExitError"
+    assert result.payload["errorMessage"].endswith(f"exit status {status}")
+    assert f"{path}: {message}\n" in messages(squib, function)
+
+
+BACKGROUND = """
+import threading, time
+ticks = 0
+
+
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        time.sleep(0.005)
+
+
+def handler(event, context):
+    global ticks
+    if event["do"] == "start":
+        threading.Thread(target=tick, daemon=True).start()
+    seen = ticks
+    time.sleep(event["seconds"])
+    return [seen, ticks]
+"""
+
+
+@pytest.mark.parametrize("extensions", [{}, {"watcher": ECHO}])
+def test_background_work_stands_still_between_invocations_and_goes_on_with_the_next(
+    squib: Squib, extensions: dict[str, str]
+) -> None:
+    function = deploy(squib, extensions, BACKGROUND) if extensions else squib.deploy(BACKGROUND)
+    _, first = function.invoke({"do": "start", "seconds": 0.2}).value
+    time.sleep(1)
+    seen, second = function.invoke({"do": "look", "seconds": 0.2}).value
+    assert first > 5
+    assert seen - first < 40, "a second of background work would be two hundred ticks"
+    assert second > seen

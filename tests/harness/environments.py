@@ -139,7 +139,11 @@ def function(**changes: Any) -> FunctionVersion:
 class World:
     """A pool on a FakeDriver. `run` gives it a loop, closes it, and checks that nothing is left."""
 
-    def __init__(self, script: FakeScript | None = None, **options: Any) -> None:
+    def __init__(
+        self, script: FakeScript | None = None, *, extensions: tuple[str, ...] = (), **options: Any
+    ) -> None:
+        """`extensions`: of every function."""
+        self.extensions = extensions
         self.script = script or FakeScript()
         self.driver = FakeDriver(self.script)
         self.logs = MemoryLogs()
@@ -169,6 +173,7 @@ class World:
             mint=self._mint,
             revoke=self.revoked.append,
             endpoint=lambda exchange: Exchange.respond(exchange, 204, ()),
+            extensions=lambda function: self.extensions,
             options=self._options,
         )
         async with asyncio.TaskGroup() as tasks:

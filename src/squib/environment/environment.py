@@ -78,6 +78,7 @@ class Environment:
         self._payload = b""
         self._failure: Failure | SquibError | None = None
         self._extensions: Extensions | None = None
+        self._answered = Event.ANSWERED  # what an answer is, by whether there are extensions
         self._is_invoke_due = False  # extensions are to be told of the invocation
         self._deadline_epoch_ms = EpochMs(0)
         self._shutdown: ShutdownPhase | None = None  # while it lasts
@@ -197,18 +198,18 @@ class Environment:
         """The function succeeded."""
         self._payload = payload
         self._failure = None
-        self._happen(self._answer_event)
+        self._happen(self._answered)
 
     def on_error(self, error_type: str | None, payload: bytes) -> None:
         """The function failed and said so."""
         self._failure = failures.posted(error_type, payload)
-        self._happen(self._answer_event)
+        self._happen(self._answered)
 
     def on_refused_response(self, meaning: Meaning) -> None:
         """The function answered with what cannot be passed on."""
         too_large = meaning is Meaning.TOO_LARGE
         self._failure = failures.response_too_large() if too_large else failures.bad_response_mode()
-        self._happen(self._answer_event)
+        self._happen(self._answered)
 
     def on_init_error(self, error_type: str | None, payload: bytes) -> None:
         """The runtime cannot initialize; it says why."""
@@ -280,10 +281,6 @@ class Environment:
         self.state, effects = row
         for effect in effects:
             effect(self)
-
-    @property
-    def _answer_event(self) -> Event:
-        return Event.ANSWERED if self._extensions is None else Event.ANSWERED_FIRST
 
     @property
     def _exit_event(self) -> Event:
@@ -386,6 +383,7 @@ class Environment:
     def _have_extensions(self) -> None:
         """There are extensions, or some internal one is about to register."""
         self._api.tells_next = True
+        self._answered = Event.ANSWERED_FIRST
         self._extensions = Extensions(
             self, self.function, self._journal, self._with, self._owner.spawn, self._open_socket
         )

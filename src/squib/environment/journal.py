@@ -36,6 +36,8 @@ class Journal:
         self.unfinished: Report | None = None
         """Of an invocation whose END and REPORT are still to be written."""
         self.is_start_logged = False
+        self.is_watched = log.lines.is_verbose
+        """More is wanted than the lines of each log."""
         self._clock, self._function = clock, function
         self.drain, self._memory_peak_bytes = drain, memory_peak_bytes
         self._telemetry: Telemetry | None = None
@@ -49,6 +51,7 @@ class Journal:
     def telemetry(self, telemetry: Telemetry | None) -> None:
         self._telemetry = telemetry
         self.log.on_line = telemetry.tell if telemetry is not None else None
+        self.is_watched = telemetry is not None or self.log.lines.is_verbose
 
     def platform(self, kind: str, record: Record) -> None:
         """An event of the platform that has no line of its own."""
@@ -89,7 +92,7 @@ class Journal:
     def init_done(self, failure: Failure | None, *, duration_ms: float, phase: str) -> None:
         """An initialization is over; the log shows those that failed."""
         lines = self.log.lines
-        if failure is None and self._telemetry is None and not lines.is_verbose:
+        if failure is None and not self.is_watched:
             return
         status = "success" if failure is None else failure.status
         error_type = "" if failure is None else failure.error_type
@@ -124,9 +127,7 @@ class Journal:
             self._tell(now_ms, "start", events.start(invocation.request_id, self._function.version))
 
     def runtime_done(self, report: Report, produced_bytes: int) -> None:
-        """The runtime has answered, or never will."""
-        if self._telemetry is None and not self.log.lines.is_verbose:
-            return
+        """The runtime has answered, or never will; only of interest when `is_watched`."""
         self.drain()
         record = events.runtime_done(
             request_id=report.request_id,

@@ -44,10 +44,13 @@ class Serving:
     def answer(self, failure: Failure | None, payload: bytes, *, is_over: bool) -> None:
         """The runtime answered: the caller hears it at once. END and REPORT are written with the next START,
         or by the next sweep, unless they are asked for; when it is not over yet, by `conclude`."""
-        invocation, done = self._let_go()
+        invocation, done = self.invocation, self._done
+        assert invocation is not None and done is not None, "there is an invocation"
+        self.invocation = self._done = None
         journal = self._journal
         report = self._report(invocation, failure)
-        journal.runtime_done(report, len(payload))
+        if journal.is_watched:
+            journal.runtime_done(report, len(payload))
         if is_over:
             journal.unfinished = report
             self.cold_init_ms = None
@@ -77,13 +80,16 @@ class Serving:
     def fail(self, failure: Failure | SquibError) -> None:
         """The invocation ends here, whatever the runtime does."""
         self.log_start()
-        invocation, done = self._let_go()
+        invocation, done = self.invocation, self._done
+        assert invocation is not None and done is not None, "there is an invocation"
+        self.invocation = self._done = None
         journal = self._journal
         reported = failures.ended(End(cause=EndCause.LOST)) if isinstance(failure, SquibError) else failure
         report = self._report(invocation, reported)
         self.cold_init_ms = None
         journal.drain()
-        journal.runtime_done(report, 0)
+        if journal.is_watched:
+            journal.runtime_done(report, 0)
         journal.failed(invocation, reported)
         journal.unfinished = report
         journal.finish()
@@ -92,12 +98,6 @@ class Serving:
             done(failure)
         else:
             done(failure.outcome(invocation.request_id, invocation.function.version, tail))
-
-    def _let_go(self) -> tuple[Invocation, Done]:
-        invocation, done = self.invocation, self._done
-        assert invocation is not None and done is not None, "there is an invocation"
-        self.invocation = self._done = None
-        return invocation, done
 
     def _report(self, invocation: Invocation, failure: Failure | None) -> Report:
         return failures.report(

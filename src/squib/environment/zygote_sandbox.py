@@ -19,7 +19,14 @@ from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
-from squib.environment.runtimes import INSIDE_BOOTSTRAP, INSIDE_CLIENT, Runtime, RuntimeKind, node_options
+from squib.environment.runtimes import (
+    INSIDE_BOOTSTRAP,
+    INSIDE_CLIENT,
+    INSIDE_PREFIX,
+    Runtime,
+    RuntimeKind,
+    node_options,
+)
 from squib.environment.sandbox_protocol import (
     BEGIN,
     BLANK,
@@ -90,7 +97,7 @@ def work_of(spec: SandboxSpec, runtime: Runtime) -> dict[str, Any]:
     wrapper = spec.wrapper
     is_particular = has_own_libraries(variables)
     if programs is None and (wrapper is not None or is_particular):
-        programs = [[runtime.interpreter_inside, INSIDE_BOOTSTRAP]]
+        programs = [[f"{INSIDE_PREFIX}/bin/{runtime.name}", INSIDE_BOOTSTRAP]]
         if is_particular:  # those that the interpreter itself needs stay
             libraries = [variables["LD_LIBRARY_PATH"], *map(runtime.inside, runtime.library_dirs)]
             variables["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
