@@ -226,10 +226,11 @@ def test_a_wrapper_script_starts_managed_runtimes(squib: Squib, ready_runtimes: 
     python = (
         "import os\ndef handler(event, context):\n    return [os.environ['WRAPPED'], os.getcwd(), event]\n"
     )
-    function = wrapped(squib, python, {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"})
-    command, folder, event = function.invoke({"a": 1}).value
-    assert command.startswith("/var/lang/bin/python") and command.endswith(".py")
-    assert (folder, event) == ("/var/task", {"a": 1})
+    for name in sorted(name for name in ready_runtimes if name.startswith("python")):
+        function = wrapped(squib, python, {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, runtime=name)
+        command, folder, event = function.invoke({"a": 1}).value
+        assert command == f"/var/lang/bin/{name} /var/rapid/bootstrap.py"
+        assert (folder, event) == ("/var/task", {"a": 1})
     runtime = max((name for name in ready_runtimes if name.startswith("nodejs")), default=None)
     if runtime is not None:
         node = "exports.handler = async () => process.env.WRAPPED;\n"
