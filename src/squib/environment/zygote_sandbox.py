@@ -13,19 +13,15 @@ import struct
 from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
+from squib.environment.runtime_work import work_of
 from squib.environment.runtimes import (
-    INSIDE_BOOTSTRAP,
-    INSIDE_CLIENT,
-    INSIDE_PREFIX,
     Runtime,
-    RuntimeKind,
-    node_options,
 )
 from squib.environment.sandbox_protocol import (
     BEGIN,
@@ -50,7 +46,6 @@ from squib.environment.sandbox_protocol import (
     THAW,
     Assign,
 )
-from squib.environment.variables import has_own_libraries
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
@@ -78,38 +73,6 @@ class Keeper(Protocol):
     def kill_inside(self, slot: int) -> None: ...
 
     def forget(self, sandbox: "ZygoteSandbox", slot: int) -> None: ...
-
-
-def programs_of(runtime: Runtime, memory_mib: int) -> list[list[str]] | None:
-    """What the runtime's process executes, the first that there is; None when it goes on in the fork server's
-    own interpreter."""
-    if runtime.kind is RuntimeKind.PYTHON:
-        return None
-    if runtime.kind is RuntimeKind.NODEJS:
-        return [[runtime.interpreter_inside, *node_options(memory_mib), f"{INSIDE_CLIENT}/bootstrap.js"]]
-    return [["/var/task/bootstrap"], ["/opt/bootstrap"]]
-
-
-def work_of(spec: SandboxSpec, runtime: Runtime) -> dict[str, Any]:
-    """What zygote.become_runtime and become_extension read."""
-    programs = programs_of(runtime, spec.memory_mib)
-    variables = dict(spec.variables)
-    wrapper = spec.wrapper
-    is_particular = has_own_libraries(variables)
-    if programs is None and (wrapper is not None or is_particular):
-        programs = [[f"{INSIDE_PREFIX}/bin/{runtime.name}", INSIDE_BOOTSTRAP]]
-        if is_particular:  # those that the interpreter itself needs stay
-            libraries = [variables["LD_LIBRARY_PATH"], *map(runtime.inside, runtime.library_dirs)]
-            variables["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
-    work: dict[str, Any] = {
-        "variables": variables,
-        "programs": programs,
-        "wrapper": wrapper,
-        "handler": spec.handler,
-    }
-    if spec.extensions:
-        work["extensions"] = {"names": spec.extensions, "variables": dict(spec.extension_variables)}
-    return work
 
 
 class ZygoteSandbox:
