@@ -18,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from squib.access.callers import CallerBook
+from squib.access.denials import Denials
+from squib.access.known import StoredThings
+from squib.access.permissions import Permissions
+from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.control_plane import registry
 from squib.control_plane.iam import IamService
-from squib.control_plane.lambda_.s3 import S3Options
-from squib.control_plane.lambda_.service import LambdaOptions, LambdaService
+from squib.control_plane.lambda_.service import LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
 from squib.control_plane.sqs.moves import MoveLoop
@@ -38,6 +41,7 @@ from squib.environment.launcher import LauncherOptions
 from squib.environment.pool import Pool, PoolOptions
 from squib.environment.rootfs import root_spec
 from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
+from squib.gateway.authorize import Authorizer
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
@@ -280,15 +284,6 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _s3_options(settings: Settings) -> S3Options:
-    given = settings.s3
-    return S3Options(
-        endpoint=given.s3_endpoint,
-        access_key_id=given.s3_access_key_id,
-        secret_access_key=given.s3_secret_access_key,
-    )
-
-
 class _Parts:
     """Everything that runs, wired."""
 
@@ -311,6 +306,8 @@ class _Parts:
         inside_url = f"http://127.0.0.1:{port}"
         environments = settings.environments
         self._cache = CodeCache(self._data_dir / "code")
+        callers = CallerBook(identities)
+        self._permissions = Permissions(identities, callers, ResourceBook(store), clock)
         self._pool = Pool(
             driver=driver,
             ensure_code=lambda version: self._activation.ensure_code(version),
@@ -332,7 +329,7 @@ class _Parts:
         self._activation = Activation(
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
-        lambda_service = LambdaService(store, clock, entropy, LambdaOptions(s3=_s3_options(settings)))
+        lambda_service = LambdaService(store, clock, entropy)
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
             "logs": LogsService(store.logs),
@@ -340,7 +337,7 @@ class _Parts:
             "sts": StsService(
                 Sts(
                     identities=identities,
-                    callers=CallerBook(identities),
+                    callers=callers,
                     keyring=keyring,
                     messages=AuthorizationMessages(store.seal),
                     issuer=_issuer(settings, clock),
@@ -355,6 +352,7 @@ class _Parts:
         self._gateway = Gateway(
             handlers=handlers,
             credentials=keyring,
+            authorizer=Authorizer(self._permissions, StoredThings(store, identities), Denials()),
             clock=clock,
             entropy=entropy,
             options=GatewayOptions(

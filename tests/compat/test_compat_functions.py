@@ -190,8 +190,8 @@ def test_parameters_without_effect_are_refused_not_stored(squib: Squib) -> None:
 @pytest.mark.parametrize(
     ("service", "operation", "arguments"),
     [
-        ("lambda", "publish_layer_version", {"LayerName": "l", "Content": {"ZipFile": b"x"}}),
-        ("lambda", "list_event_source_mappings", {}),
+        ("lambda", "list_capacity_providers", {}),
+        ("lambda", "list_durable_executions_by_function", {"FunctionName": "f"}),
         ("logs", "describe_queries", {}),
     ],
 )

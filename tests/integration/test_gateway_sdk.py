@@ -12,6 +12,7 @@ import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from harness.access import root_only
 from squib.clock import SystemClock, SystemEntropy
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.limits import HttpLimits
@@ -20,7 +21,7 @@ from squib.model.errors import ResourceNotFound
 from squib.model.identity import AccessKey, root_principal
 from squib.model.limits import MAX_CREATE_REQUEST_BYTES, MAX_SYNC_PAYLOAD_BYTES
 from squib.model.operation import AuthorizedCall, OperationResult
-from squib.model.units import AccountId, Region
+from squib.model.units import AccountId, EpochMs, Region
 
 KEY = AccessKey(
     access_key_id="AKIAROOT000000000000",
@@ -30,8 +31,11 @@ KEY = AccessKey(
 
 
 class Keys:
-    def find(self, access_key_id: str) -> AccessKey | None:
+    def find(self, access_key_id: str, session_token: str | None = None) -> AccessKey | None:
         return KEY if access_key_id == KEY.access_key_id else None
+
+    def used(self, key: AccessKey, service: str, region: str, at_ms: EpochMs) -> None:
+        pass
 
 
 async def invoke(call: AuthorizedCall) -> OperationResult:
@@ -79,6 +83,7 @@ async def _serve(ready: threading.Event, place: dict[str, Any]) -> None:
     gateway = Gateway(
         handlers=HANDLERS,
         credentials=Keys(),
+        authorizer=root_only(),
         clock=SystemClock(),
         entropy=SystemEntropy(),
         options=GatewayOptions(
@@ -199,8 +204,8 @@ def test_a_wrong_secret_in_each_protocol(
 @pytest.mark.parametrize(
     ("service", "operation", "code"),
     [
-        ("lambda", "list_layers", "NotImplementedException"),
-        ("iam", "list_roles", "NotImplemented"),
+        ("lambda", "list_capacity_providers", "NotImplementedException"),
+        ("iam", "list_server_certificates", "NotImplemented"),
         ("logs", "describe_queries", "NotImplementedException"),
         ("sqs", "list_queues", "UnknownOperationException"),
         ("sns", "list_topics", "InvalidAction"),

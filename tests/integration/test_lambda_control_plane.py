@@ -13,6 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
+from harness.access import root_only
 from squib.clock import SystemClock, SystemEntropy
 from squib.control_plane import registry
 from squib.control_plane.lambda_ import PREFIX, LambdaService
@@ -24,7 +25,7 @@ from squib.http.server import HttpServer
 from squib.invoke.activation import Activation
 from squib.model.identity import AccessKey, root_principal
 from squib.model.limits import MAX_CREATE_REQUEST_BYTES
-from squib.model.units import AccountId, Region
+from squib.model.units import AccountId, EpochMs, Region
 from squib.store.sqlite import StoreOptions, open_store
 
 ACCOUNT = AccountId("111111111111")
@@ -34,8 +35,11 @@ QUICK = {"Delay": 0.05, "MaxAttempts": 200}
 
 
 class _OneKey:
-    def find(self, access_key_id: str) -> AccessKey | None:
+    def find(self, access_key_id: str, session_token: str | None = None) -> AccessKey | None:
         return KEY if access_key_id == KEY.access_key_id else None
+
+    def used(self, key: AccessKey, service: str, region: str, at_ms: EpochMs) -> None:
+        pass
 
 
 class _PythonOnly:
@@ -81,6 +85,7 @@ def with_squib(data_dir: Path, use: Callable[[Callable[..., Any]], None]) -> Non
             gateway = Gateway(
                 handlers=registry.table({"lambda": service}),
                 credentials=_OneKey(),
+                authorizer=root_only(),
                 clock=clock,
                 entropy=entropy,
                 options=GatewayOptions(
@@ -207,7 +212,7 @@ def test_refusals_reach_boto3_in_lambdas_shapes(tmp_path: Path) -> None:
             "Zipped size must be smaller than 52428800 bytes",
         )
         layers = ["arn:aws:lambda:us-east-1:111111111111:layer:l:1"]
-        assert failed(created, client=client, name="g", Layers=layers)[1] == 501
+        assert failed(created, client=client, name="g", Layers=layers)[:2] == invalid
         stranger = "arn:aws:lambda:us-east-1:222222222222:function:f"
         assert failed(client.get_function, FunctionName=stranger)[:2] == ("AccessDeniedException", 403)
         assert failed(make(secret="wrong").list_functions)[:2] == ("InvalidSignatureException", 403)

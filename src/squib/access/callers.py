@@ -25,7 +25,7 @@ _TYPES: Final = {
     PrincipalKind.ASSUMED_ROLE: "AssumedRole",
     PrincipalKind.ANONYMOUS: "Anonymous",
 }
-_UNREADABLE: Final = PolicyDocument(
+UNREADABLE: Final = PolicyDocument(
     statements=(Statement(effect=Effect.DENY, actions=("*",), resources=("*",), sid="UnreadableDocument"),)
 )
 """Stands for a stored document that this squib cannot read: what it denies is not known."""
@@ -144,7 +144,7 @@ def document_of(text: str) -> PolicyDocument:
     try:
         return parse_document(text, PolicyType.IDENTITY)
     except ApiError:
-        return _UNREADABLE
+        return UNREADABLE
 
 
 def _keys(principal: Principal, entity: User | Role | None, role_arn: str | None) -> Values:

@@ -8,7 +8,6 @@ from squib.config.load import SettingsError, default_file, load
 from squib.config.options import BY_NAME, CONFIG_VARIABLE, OPTIONS, Option, Surroundings
 from squib.config.page import settings_page
 from squib.config.settings import (
-    S3,
     Environments,
     Identity,
     Isolation,
@@ -24,7 +23,6 @@ __all__ = [
     "BY_NAME",
     "CONFIG_VARIABLE",
     "OPTIONS",
-    "S3",
     "Environments",
     "Identity",
     "Isolation",

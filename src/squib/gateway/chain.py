@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from squib.gateway.authenticate import Authenticator
-from squib.gateway.authorize import authorize
+from squib.gateway.authorize import Authorizer
 from squib.gateway.models import ServiceModels
 from squib.gateway.route import protocol_of, route, service_of
 from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, validate
@@ -53,12 +53,14 @@ class Chain:
         self,
         handlers: HandlerTable,
         authenticator: Authenticator,
+        authorizer: Authorizer,
         models: ServiceModels,
         prompt_handlers: Mapping[tuple[str, str], PromptHandler],
     ) -> None:
         self._handlers = handlers
         self._prompt_handlers = prompt_handlers
         self._authenticator = authenticator
+        self._authorizer = authorizer
         self._models = models
         self._not_built: Counter[str] = Counter()
 
@@ -82,7 +84,7 @@ class Chain:
                 authenticated = await asyncio.to_thread(self._authenticator.authenticate, routed)
                 handler = self._handler(routed)
                 call = await asyncio.to_thread(self._parse, authenticated)
-            result = await handler(authorize(call))
+            result = await handler(self._authorizer.authorize(call))
             response = self._serialize(routed, result)
         except Exception as error:
             response = self._failed(request, service, error)
@@ -113,7 +115,7 @@ class Chain:
             if handler is None:
                 return False
             call = self._parse(self._authenticator.authenticate(routed))
-            return handler(authorize(call), answered)
+            return handler(self._authorizer.authorize(call), answered)
         except Exception as error:
             response = self._failed(request, service, error)
         response.headers.append(("x-amzn-RequestId", request.request_id))

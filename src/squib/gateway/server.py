@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from squib.clock import Clock, Entropy
 from squib.gateway.admin import PREFIX, Admin, Page
 from squib.gateway.authenticate import Authenticator, Credentials, Trust
+from squib.gateway.authorize import Authorizer
 from squib.gateway.chain import Chain, Response
 from squib.gateway.models import ServiceModels
 from squib.gateway.route import protocol_of, route, service_of, too_large
@@ -39,6 +40,9 @@ class Exchange(Protocol):
 
     @property
     def local_address(self) -> tuple[str, int]: ...
+
+    @property
+    def remote_host(self) -> str: ...
 
     def respond(self, status: int, headers: list[tuple[str, str]], body: bytes = b"") -> None:
         """Answers, once; silent when the client has gone. Raises ValueError for a header of two lines."""
@@ -68,6 +72,7 @@ class Gateway:
         *,
         handlers: HandlerTable,
         credentials: Credentials,
+        authorizer: Authorizer,
         clock: Clock,
         entropy: Entropy,
         options: GatewayOptions,
@@ -84,7 +89,9 @@ class Gateway:
             default_account_id=options.default_account_id,
             default_region=options.default_region,
         )
-        self._chain = Chain(handlers, Authenticator(credentials, trust), self._models, prompt_handlers or {})
+        self._chain = Chain(
+            handlers, Authenticator(credentials, trust), authorizer, self._models, prompt_handlers or {}
+        )
         self._admin = Admin(lambda: self.is_ready, self._chain.not_built, pages or {})
         self._tasks: asyncio.TaskGroup | None = None
         self._open = 0
@@ -168,6 +175,7 @@ class Gateway:
             request_id=self._entropy.request_id(),
             received_at_ms=self._clock.now_ms(),
             base_url=base_url or self._options.base_url or url_of(*exchange.local_address),
+            source_ip=exchange.remote_host,
             from_function=base_url is not None,
             when_gone=partial(setattr, exchange, "on_gone"),
         )

@@ -22,6 +22,9 @@ class Answering(Protocol):
     @property
     def local_address(self) -> tuple[str, int]: ...
 
+    @property
+    def remote_host(self) -> str: ...
+
     def answer(self, exchange: "Exchange", head: bytes, body: bytes | bytearray | memoryview) -> None: ...
 
 
@@ -54,6 +57,11 @@ class Exchange:
     def local_address(self) -> tuple[str, int]:
         """Host and port that the client has connected to, whatever it calls them."""
         return self._connection.local_address
+
+    @property
+    def remote_host(self) -> str:
+        """The address of the other end; empty when it is not known."""
+        return self._connection.remote_host
 
     def respond(
         self, status: int, headers: Sequence[tuple[str, str]], body: bytes | bytearray | memoryview = b""

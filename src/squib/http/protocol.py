@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_url",
         "_write_paused",
         "owner",
+        "remote_host",
     )
 
     def __init__(self, owner: Owner) -> None:
@@ -113,12 +114,16 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         self._unsent = 0
         self._known = KnownHeads()
+        self.remote_host = ""
+        """The address of the other end; empty when it is not known."""
 
     # --- transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._parser = httptools.HttpRequestParser(self)
+        peer = transport.get_extra_info("peername")
+        self.remote_host = str(peer[0]) if peer else ""
         self._since = self.owner.loop.time()
         if not self.owner.opened(self):
             self._ended = True

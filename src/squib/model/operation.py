@@ -32,6 +32,8 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True):
     received_at_ms: EpochMs
     base_url: str
     """`http://HOST:PORT` that reaches this squib from the caller's side; never from the Host header."""
+    source_ip: str = ""
+    """The other end of the connection; empty when that is not known."""
     from_function: bool = False
     """It came in at a function's own endpoint."""
     when_gone: Callable[[Callable[[], None]], None] = ignore

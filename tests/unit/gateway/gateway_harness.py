@@ -11,6 +11,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from harness.access import root_only
 from squib.clock import SystemClock
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.model.errors import PlatformError, ResourceConflict, ResourceNotFound, TooManyRequests
@@ -86,6 +87,7 @@ class Exchange:
         self.method, self.path, self.query = method, path, query
         self.headers, self.body = headers, body
         self.gone = False
+        self.remote_host = "127.0.0.1"
         self.status = 0
         self.answer_headers: dict[str, str] = {}
         self.answer = b""
@@ -198,6 +200,7 @@ def gateway(*, trust_any_credentials: bool = False, handlers: HandlerTable = HAN
     return Gateway(
         handlers=handlers,
         credentials=Keys(),
+        authorizer=root_only(),
         clock=SystemClock(),  # the one botocore signs by,
         entropy=FixedEntropy(),
         options=GatewayOptions(

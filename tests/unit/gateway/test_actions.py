@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import pytest
 
+from harness.access import NothingStored
 from squib.gateway.actions.rule import ANYTHING, Ask, Place, Rule, asks
 from squib.gateway.actions.table import TABLE
 from squib.model.identity import Principal, PrincipalKind, root_principal
+from squib.model.queue import task_handle
 from squib.model.units import AccountId, Region
 
 ACCOUNT: Final = AccountId("000000000000")
@@ -46,25 +48,13 @@ INPUT: Final = {
     "QueueUrl": f"http://127.0.0.1:4566/{ACCOUNT}/q",
     "QueueName": "q",
     "SourceArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q",
+    "TaskHandle": task_handle("t", f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"),
     "logGroupName": "g",
 }
 
 
-class NothingKnown:
-    """A store with nothing in it."""
-
-    def iam_arn(self, account_id: AccountId, kind: str, name: str) -> str | None:
-        return None
-
-    def mapping_function_arn(self, account_id: AccountId, region: Region, uuid: str) -> str | None:
-        return None
-
-    def url_auth_type(self, function_arn: str) -> str | None:
-        return None
-
-
 def place(principal: Principal | None = None) -> Place:
-    return Place(principal or root_principal(ACCOUNT), ACCOUNT, REGION, NothingKnown())
+    return Place(principal or root_principal(ACCOUNT), ACCOUNT, REGION, NothingStored())
 
 
 def asked(service: str, operation: str, **given: Any) -> list[Ask]:
@@ -104,7 +94,6 @@ ASKED_OF_ANYTHING: Final = {
     *(
         ("lambda", f"SendDurableExecutionCallback{how}") for how in ("Failure", "Heartbeat", "Success")
     ),  # a callback id does not say which execution it belongs to
-    ("sqs", "CancelMessageMoveTask"),  # nor a task handle its queue
     ("sts", "GetSessionToken"),
     ("iam", "GetAccessKeyLastUsed"),
 }

@@ -288,7 +288,8 @@ def test_errors_of_json_services(exchange: Callable[[], Exchange], status: int, 
             403,
             "AccessDenied",
             f"User: arn:aws:sts::{ACCOUNT}:assumed-role/r/f is not authorized to perform: iam:GetRole on "
-            "resource: * because no identity-based policy allows the iam:GetRole action",
+            f"resource: arn:aws:iam::{ACCOUNT}:role/r because no identity-based policy allows the "
+            "iam:GetRole action",
         ),
         (
             lambda: signed("POST", "/", b"x=" + bytes(1024 * 1024), FORM, service="sts"),

@@ -16,7 +16,7 @@ from squib.gateway.actions.rule import (
     removed_tags,
     request_tags,
 )
-from squib.model.arn import parse_function_reference
+from squib.model.arn import FunctionReference, named_account, parse_function_reference
 
 
 def _function(given: Input, place: Place) -> str:
@@ -24,16 +24,19 @@ def _function(given: Input, place: Place) -> str:
     name = given.get("FunctionName")
     if name is None:
         return ANYTHING
-    reference = parse_function_reference(name, account_id=place.account_id, region=place.region)
+    reference = _reference(name, place)
     return reference.key.arn(reference.qualifier or given.get("Qualifier"))
 
 
 def _whole_function(given: Input, place: Place) -> str:
     """Without a qualifier: the call is about the function itself."""
-    reference = parse_function_reference(
-        given["FunctionName"], account_id=place.account_id, region=place.region
-    )
-    return reference.key.arn()
+    return _reference(given["FunctionName"], place).key.arn()
+
+
+def _reference(name: str, place: Place) -> FunctionReference:
+    """In the account that the name spells out, else the caller's."""
+    account_id = named_account(name) or place.account_id
+    return parse_function_reference(name, account_id=account_id, region=place.region)
 
 
 def _layer(given: Input, place: Place) -> str:

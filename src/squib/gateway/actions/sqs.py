@@ -2,27 +2,30 @@
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from squib.gateway.actions.rule import ANYTHING, Input, Place, Rule, anything, removed_tags, request_tags
+from squib.model.queue import QueueKey, parse_queue_url, parse_task_handle
+from squib.model.units import AccountId
 
 
 def _queue(given: Input, place: Place) -> str:
-    """The queue of a URL `http://HOST/ACCOUNT/NAME`."""
-    parts = urlsplit(given.get("QueueUrl", "")).path.strip("/").split("/")
-    if len(parts) < 2:
-        return ANYTHING
-    return f"arn:aws:sqs:{place.region}:{parts[-2]}:{parts[-1]}"
+    named = parse_queue_url(given.get("QueueUrl", ""))
+    return ANYTHING if named is None else QueueKey(named[0], place.region, named[1]).arn
 
 
 def _named_queue(given: Input, place: Place) -> str:
     account_id = given.get("QueueOwnerAWSAccountId") or place.account_id
-    return f"arn:aws:sqs:{place.region}:{account_id}:{given['QueueName']}"
+    return QueueKey(AccountId(account_id), place.region, given["QueueName"]).arn
 
 
 def _source(given: Input, place: Place) -> str:
     arn: str = given["SourceArn"]
     return arn
+
+
+def _task(given: Input, place: Place) -> str:
+    """The queue that a move task takes messages from."""
+    return parse_task_handle(given["TaskHandle"]) or ANYTHING
 
 
 _OF_A_QUEUE: Final[Mapping[str, str]] = {
@@ -48,6 +51,6 @@ ROWS: Final[Mapping[str, Rule]] = {
     "UntagQueue": Rule("sqs:UntagQueue", _queue, removed_tags),
     "StartMessageMoveTask": Rule("sqs:StartMessageMoveTask", _source),
     "ListMessageMoveTasks": Rule("sqs:ListMessageMoveTasks", _source),
-    "CancelMessageMoveTask": Rule("sqs:CancelMessageMoveTask", anything),
+    "CancelMessageMoveTask": Rule("sqs:CancelMessageMoveTask", _task),
 }
 """Operation -> what it asks for."""
