@@ -26,7 +26,9 @@ def test_sam_invokes_a_function_and_reads_its_logs(squib: Squib, tmp_path: Path)
     logs = clients.run([sam, "logs", "--cw-log-group", group], tmp_path, environment)
     assert "called with {'from': 'sam'}" in logs
     assert "REPORT RequestId:" in logs
-    found = clients.run([sam, "logs", "--cw-log-group", group, "--filter", "called"], tmp_path, environment)
+    found = clients.run(
+        [sam, "logs", "--cw-log-group", group, "--filter", r"%^called\swith%"], tmp_path, environment
+    )
     assert "called with" in found
     assert "REPORT" not in found
 

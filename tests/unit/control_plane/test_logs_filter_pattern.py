@@ -93,15 +93,89 @@ def test_json(pattern: str, matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("%AUTHORIZED%", [1]),
+        ("%^.ERROR%", [0, 1]),
+        (r"%\d{3}\]%", [0, 1, 2]),
+        ("%[Ee]rror|well$%", [3]),
+        ("{ $.level = %^ERR% }", [5]),
+        ("{ $.level != %^ERR% }", []),
+        ("{ $.ms = %2[.]5% }", [5]),
+        ("{ $.ok = %f% }", []),
+        ("{ $.missing != %x% }", []),
+    ],
+)
+def test_regular_expressions(pattern: str, expected: list[int]) -> None:
+    assert matching(pattern) == expected
+
+
+REQUESTS = [
+    '127.0.0.1 Prod frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0" 404 1534',
+    '127.0.0.2 Prod peter [10/Oct/2000:13:35:11 -0700] "GET /about.html HTTP/1.0" 500 5324',
+    '127.0.0.3 Test jane [10/Oct/2000:13:25:15 -0700] "POST /form HTTP/1.0" 200 4355\n',
+    "INFO started in 12 ms",
+    "",
+]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("[ip, stage, user, time, request, status_code, bytes]", [0, 1, 2]),
+        ("[ip, stage, user, time, request, status_code = 404, bytes]", [0]),
+        ("[ip, stage, user, time, request =*.html*, status_code = 4*, bytes]", [0]),
+        ("[ip, stage, user, time, request, status_code = 4* || status_code = 5*, bytes > 2000]", [1]),
+        ("[..., request =*.html*, status_code, bytes]", [0, 1]),
+        ("[..., request =*.html*, status_code,]", [0, 1]),
+        ("[..., status_code != 200 && status_code != 404, bytes]", [1, 3]),
+        ("[ip = %127\\.0\\.0\\.[13]%, ...]", [0, 2]),
+        ("[ip != 127*, ...]", [3]),
+        ("[..., bytes >= 4355]", [1, 2]),
+        ("[..., bytes < 2e3]", [0]),
+        ('[ip, ..., time = "10/Oct/2000:13:35:11 -0700", request, status, bytes]', [1]),
+        ('[w1 = "INFO", w2, ...]', [3]),
+        ("[w1=INFO&&w1!=WARN, ...]", [3]),
+        ("[w1 = PROD, ...]", []),
+        ("[a, b]", []),
+        ("[...]", [0, 1, 2, 3, 4]),
+        ("[a, ..., b]", [0, 1, 2, 3]),
+    ],
+)
+def test_fields_between_spaces(pattern: str, expected: list[int]) -> None:
+    matches = parse_filter_pattern(pattern)
+    assert matches is not None
+    assert [n for n, line in enumerate(REQUESTS) if matches(line)] == expected
+
+
+@pytest.mark.parametrize(
     ("pattern", "message"),
     [
         ("disk-full", "Invalid character(s) in term 'disk-full'"),
         ("a:b", "Invalid character(s) in term 'a:b'"),
         ('"open', "Invalid filter pattern"),
         ('a"b"', "Invalid filter pattern"),
-        ("[ip, user, ...]", "squib does not implement space-delimited filter patterns yet."),
-        ("%AUTH%", "squib does not implement regular expressions in filter patterns yet."),
-        ("{ $.a = %x% }", "squib does not implement regular expressions in filter patterns yet."),
+        ("%", "Invalid filter pattern"),
+        ("%%", "Invalid filter pattern"),
+        ("%open", "Invalid filter pattern"),
+        ("%something!%", "Invalid filter pattern"),
+        ("%one% two", "Invalid filter pattern"),
+        ("{ $.a = %x }", "Invalid filter pattern"),
+        ("{ $.a > %x% }", "Invalid filter pattern"),
+        (
+            "{ $.a = %x% || $.a = %y% || $.a = %z% }",
+            "A filter pattern can have no more than 2 regular expressions.",
+        ),
+        ("[ip, user", "Invalid filter pattern"),
+        ("[ip, user] more", "Invalid filter pattern"),
+        ("[..., a, ...]", "Invalid filter pattern"),
+        ("[a b]", "Invalid filter pattern"),
+        ("[a = ]", "Invalid filter pattern"),
+        ("[a = 1 && b = 2]", "Invalid filter pattern"),
+        ("[a = 1 &&]", "Invalid filter pattern"),
+        ("[a > b]", "Invalid filter pattern"),
+        ("[a*]", "Invalid filter pattern"),
+        ('["a"]', "Invalid filter pattern"),
         ("{", "Invalid filter pattern"),
         ("{}", "Invalid filter pattern"),
         ("{ $.a }", "Invalid filter pattern"),

@@ -1,15 +1,19 @@
 """Filter patterns of CloudWatch Logs: which messages match. Pure.
 
 Terms: `ERROR` and `"an exact phrase"` must all occur, as whole words and in the same case; `-word` must not;
-`?a ?b` asks for one of them, and counts for nothing beside terms of another kind. `{ $.x = 1 }` looks into
-JSON messages (json_pattern). An empty pattern matches everything.
+`?a ?b` asks for one of them, and counts for nothing beside terms of another kind. `%expression%` searches for
+a regular expression (regex), `{ $.x = 1 }` looks into JSON messages (json_pattern), `[ip, ..., size > 0]`
+into fields between spaces (fields_pattern). An empty pattern matches everything.
 """
 
 import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from squib.control_plane.logs.comparison import invalid_pattern
+from squib.control_plane.logs.fields_pattern import parse_fields_pattern
 from squib.control_plane.logs.json_pattern import parse_json_pattern
+from squib.control_plane.logs.regex import Regex
 from squib.model.errors import InvalidParameter
 
 Matcher: TypeAlias = Callable[[str], bool]
@@ -27,9 +31,11 @@ def parse_filter_pattern(pattern: str) -> Matcher | None:
     if text.startswith("{"):
         return parse_json_pattern(text)
     if text.startswith("["):
-        raise InvalidParameter("squib does not implement space-delimited filter patterns yet.")
+        return parse_fields_pattern(text)
     if text.startswith("%"):
-        raise InvalidParameter("squib does not implement regular expressions in filter patterns yet.")
+        if len(text) < 3 or text.find("%", 1) != len(text) - 1:
+            raise invalid_pattern()
+        return Regex(text[1:-1]).finds
     return _terms(text)
 
 
@@ -42,7 +48,7 @@ def _terms(text: str) -> Matcher | None:
     while at < len(text):
         match = _TERM.match(text, at)
         if match is None:
-            raise InvalidParameter("Invalid filter pattern")
+            raise invalid_pattern()
         sign, phrase, bare = match.groups()
         if phrase is None and not _BARE.fullmatch(bare):
             raise InvalidParameter(f"Invalid character(s) in term '{bare}'")
