@@ -50,19 +50,17 @@ from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
-from squib.model.account import ACCOUNTS, Account, account_key
 from squib.model.concurrency import RESERVED_CONCURRENCY
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
 from squib.model.runtime import SUPPORTED
-from squib.model.units import AccountId, EpochMs
 from squib.model.user_key import USER_KEYS
 from squib.observe import set_up_logging
 from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.store import endpoint
+from squib.store.accounts import AccountsLoop
 from squib.store.authorization_messages import AuthorizationMessages
-from squib.store.base import Transaction
-from squib.store.credentials import RootCredentials, StoredKey
+from squib.store.credentials import RootCredentials, RootKeys, StoredKey
 from squib.store.data_dir import DataDirLock
 from squib.store.identities import Identities
 from squib.store.key_uses import KeyUses
@@ -197,7 +195,7 @@ async def _serve(settings: Settings, machine: Machine) -> int:
         roots = RootCredentials.load_or_create(data_dir, identity.account_id, given, entropy)
         identities = Identities(store)
         keyring = KeyRing(
-            roots.keys,
+            RootKeys(data_dir, roots),
             identities,
             store.collection(USER_KEYS),
             KeyUses(store),
@@ -205,9 +203,10 @@ async def _serve(settings: Settings, machine: Machine) -> int:
             clock,
             entropy,
         )
-        await store.write(lambda tx: _remember_account(tx, identity.account_id, clock.now_ms()))
+        accounts = AccountsLoop(store, identities, keyring, clock)
+        await accounts.declare()
         async with _driver(settings, machine, data_dir, fail) as driver:
-            parts = _Parts(settings, machine, store, identities, keyring, driver, clock, entropy)
+            parts = _Parts(settings, machine, store, accounts, identities, keyring, driver, clock, entropy)
             await parts.serve(stopping)
     for reason in failures:
         log.error("stopped_without_launcher reason=%r: start squib again", reason)
@@ -222,12 +221,6 @@ def _issuer(settings: Settings, clock: SystemClock) -> Issuer | None:
         url=identity.oidc_issuer, jwks=identity.oidc_jwks, audience=identity.oidc_audience
     )
     return Issuer(options, clock)
-
-
-def _remember_account(transaction: Transaction, account_id: AccountId, now_ms: EpochMs) -> None:
-    key = account_key(account_id)
-    if transaction.get(ACCOUNTS, key) is None:
-        transaction.put(ACCOUNTS, key, Account(created_at_ms=now_ms))
 
 
 @contextlib.asynccontextmanager
@@ -292,6 +285,7 @@ class _Parts:
         settings: Settings,
         machine: Machine,
         store: SqliteStore,
+        accounts: AccountsLoop,
         identities: Identities,
         keyring: KeyRing,
         driver: SandboxDriver,
@@ -299,7 +293,7 @@ class _Parts:
         entropy: SystemEntropy,
     ) -> None:
         self._settings, self._listener, self._store = settings, machine.listener, store
-        self._keyring = keyring
+        self._accounts, self._keyring = accounts, keyring
         self._data_dir = settings.storage.data_dir
         host, port = machine.listener.getsockname()[:2]
         self._url = endpoint.url_of(host, port)
@@ -382,6 +376,7 @@ class _Parts:
                     self._keyring.uses.run(),
                     self._store.queues.run(),
                     self._moves.run(),
+                    self._accounts.run(),
                 )
             ]
             tasks.create_task(self._pool.run())

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from squib import __version__
@@ -110,16 +111,19 @@ def _env(settings: Settings, arguments: argparse.Namespace) -> int:
         running = endpoint.read(data_dir)
         credentials = RootCredentials.load(data_dir)
     except FileNotFoundError:
-        return _fail("squib env", f"no squib has run on {data_dir} yet; {start}")
+        return _fail("squib env", _no_squib_yet(data_dir))
     except PermissionError:
-        return _fail(
-            "squib env", f"{data_dir} is closed to this account: use the one that started squib, or sudo"
-        )
+        return _fail("squib env", _closed(data_dir))
     except CredentialsUnreadable as error:
         return _fail("squib env", str(error))
     if running is None or not running.is_alive():
         return _fail("squib env", f"no squib is running on {data_dir}; {start}")
-    key = credentials.default_key
+    account_id = arguments.account or credentials.default_account_id
+    if account_id not in credentials.keys:
+        return _fail(
+            "squib env", f"there is no account {account_id}; make it with: squib account create {account_id}"
+        )
+    key = credentials.keys[account_id]
     region = arguments.region or running.region
     variables = {
         "AWS_ENDPOINT_URL": running.url,
@@ -133,6 +137,64 @@ def _env(settings: Settings, arguments: argparse.Namespace) -> int:
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def _env_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--account", metavar="ID", help="account whose root key is printed; else the default one"
+    )
+
+
+def _account_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("account", nargs="?", metavar="ID", help="twelve digits; random when left out")
+
+
+def _account_create(settings: Settings, arguments: argparse.Namespace) -> int:
+    from squib.clock import SystemEntropy
+    from squib.model.units import AccountId
+    from squib.store.credentials import RootCredentials
+
+    wanted = arguments.account
+    if wanted is not None and not (len(wanted) == 12 and wanted.isascii() and wanted.isdigit()):
+        return _fail("squib account create", f"{wanted} is not an account id, which has 12 digits")
+    data_dir = settings.storage.data_dir
+    try:
+        key = RootCredentials.add(data_dir, None if wanted is None else AccountId(wanted), SystemEntropy())
+    except FileNotFoundError:
+        return _fail("squib account create", _no_squib_yet(data_dir))
+    except PermissionError:
+        return _fail("squib account create", _closed(data_dir))
+    account_id = key.principal.account_id
+    where = f" --data-dir {shlex.quote(str(data_dir))}" if arguments.data_dir is not None else ""
+    print(f"account {account_id} made; point AWS tools at it with:")
+    print(f'  eval "$(squib env{where} --account {account_id})"')
+    return 0
+
+
+def _account_list(settings: Settings, arguments: argparse.Namespace) -> int:
+    from squib.store.credentials import RootCredentials
+
+    data_dir = settings.storage.data_dir
+    try:
+        credentials = RootCredentials.load(data_dir)
+    except FileNotFoundError:
+        return _fail("squib account list", _no_squib_yet(data_dir))
+    except PermissionError:
+        return _fail("squib account list", _closed(data_dir))
+    print("ACCOUNT       ROOT ACCESS KEY")
+    for account_id, key in sorted(credentials.keys.items()):
+        note = "  default" if account_id == credentials.default_account_id else ""
+        print(f"{account_id}  {key.access_key_id}{note}")
+    return 0
+
+
+def _no_squib_yet(data_dir: Path) -> str:
+    start = f"squib serve --data-dir {shlex.quote(str(data_dir))}"
+    return f"no squib has run on {data_dir} yet; start it with: {start}"
+
+
+def _closed(data_dir: Path) -> str:
+    return f"{data_dir} is closed to this account: use the one that started squib, or sudo"
 
 
 def _fail(prog: str, message: str) -> int:
@@ -207,10 +269,38 @@ examples:
 examples:
   eval "$(squib env)"                           then: aws lambda list-functions
   eval "$(squib env --data-dir ./state)"
+  eval "$(squib env --account 111122223333)"    the root of another account
   sudo squib env --data-dir /var/lib/squib      when squib was started as root
 """,
         options=("data_dir", "region"),
         run=_env,
+        arguments=_env_arguments,
+    ),
+    Command(
+        name="account create",
+        help="make an account with a root access key of its own",
+        epilog="""\
+Works while squib runs, which takes the account in at once, and while it does not. Functions, roles, queues
+and limits are an account's own.
+
+examples:
+  squib account create                          an account with a random id
+  squib account create 111122223333
+""",
+        options=("data_dir",),
+        run=_account_create,
+        arguments=_account_arguments,
+    ),
+    Command(
+        name="account list",
+        help="list the accounts and their root access keys, without secrets",
+        epilog="""\
+examples:
+  squib account list
+  squib account list --data-dir ./state
+""",
+        options=("data_dir",),
+        run=_account_list,
     ),
     Command(
         name="doctor",
@@ -253,7 +343,10 @@ examples:
     ),
     Command(name="version", help="print the version", epilog="", options=(), run=_version),
 )
-GROUPS: Final = {"runtimes": "list and install what functions run on"}
+GROUPS: Final = {
+    "account": "make and list accounts",
+    "runtimes": "list and install what functions run on",
+}
 
 _EPILOG: Final = """\
 first steps:
@@ -264,6 +357,9 @@ first steps:
 
 Every option is also a SQUIB_* variable and a key of the settings file; see `squib serve --help`.
 """
+
+
+_POSITIONALS: Final = {"runtimes install": " [NAME ...]", "account create": " [ID]"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -289,7 +385,7 @@ def _parser() -> argparse.ArgumentParser:
             description=command.help[0].upper() + command.help[1:] + ".",
             epilog=command.epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            usage=f"squib {command.name} [options]" + (" [NAME ...]" if name == "install" else ""),
+            usage=f"squib {command.name} [options]" + (_POSITIONALS.get(command.name, "")),
             allow_abbrev=False,
         )
         subparser.set_defaults(command=command, parser=subparser)

@@ -20,6 +20,7 @@ from squib.model.units import AccountId, EpochMs, Region, RequestId
 from squib.model.user_key import USER_KEYS
 from squib.store.authorization_messages import AuthorizationMessages
 from squib.store.base import Store
+from squib.store.credentials import RootCredentials, RootKeys
 from squib.store.identities import Identities
 from squib.store.key_uses import KeyUses
 from squib.store.keyring import KeyRing
@@ -60,7 +61,7 @@ class World:
         entropy = SystemEntropy()
         self.seal = Seal.load_or_create(data_dir, entropy)
         self.keyring = KeyRing(
-            {ACCOUNT: ROOT_KEY},
+            RootKeys(data_dir, RootCredentials(keys={ACCOUNT: ROOT_KEY}, default_account_id=ACCOUNT)),
             self.identities,
             store.collection(USER_KEYS),
             KeyUses(store),

@@ -162,3 +162,39 @@ def test_runtimes_list_names_what_squib_knows(tmp_path: Path, capsys: Output) ->
 def test_runtimes_install_needs_a_name(tmp_path: Path, capsys: Output) -> None:
     assert cli.main(["runtimes", "install", "--runtime-dir", str(tmp_path)], ENVIRON) == 2
     assert "--all" in capsys.readouterr().out
+
+
+def test_an_account_is_made_listed_and_used(tmp_path: Path, capsys: Output) -> None:
+    start(tmp_path, pid=os.getpid())
+    where = ["--data-dir", str(tmp_path)]
+    assert cli.main(["account", "create", *where, "111122223333"], ENVIRON) == 0
+    assert "account 111122223333 made" in capsys.readouterr().out
+    key = RootCredentials.load(tmp_path).keys[AccountId("111122223333")]
+    assert cli.main(["account", "list", *where], ENVIRON) == 0
+    listed = capsys.readouterr().out
+    assert f"111122223333  {key.access_key_id}\n" in listed and key.secret_access_key not in listed
+    assert re.search(r"^000000000000  AKIA\w{16}  default$", listed, re.MULTILINE)
+    assert cli.main(["env", *where, "--account", "111122223333"], ENVIRON) == 0
+    assert f"export AWS_ACCESS_KEY_ID={key.access_key_id}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["account", "create", "000000000000"], "there is an account 000000000000 already"),
+        (["account", "create", "12"], "12 is not an account id"),
+        (["env", "--account", "999999999999"], "there is no account 999999999999"),
+    ],
+)
+def test_an_account_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: Output, command: list[str], message: str
+) -> None:
+    start(tmp_path, pid=os.getpid())
+    assert cli.main([*command, "--data-dir", str(tmp_path)], ENVIRON) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["account", "create"], ["account", "list"]])
+def test_accounts_say_when_nothing_ran_yet(tmp_path: Path, capsys: Output, command: list[str]) -> None:
+    assert cli.main([*command, "--data-dir", str(tmp_path)], ENVIRON) == 1
+    assert "no squib has run" in capsys.readouterr().err

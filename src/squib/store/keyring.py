@@ -6,7 +6,7 @@ next call: what is remembered here is looked up again in the collections each ti
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Set
 from typing import Final
 
 from squib.clock import Clock, Entropy
@@ -25,6 +25,7 @@ from squib.model.item import ItemKey
 from squib.model.units import AccountId, EnvironmentId, EpochMs
 from squib.model.user_key import UserKey, user_key_key
 from squib.store.base import Collection
+from squib.store.credentials import RootKeys
 from squib.store.identities import Identities
 from squib.store.key_uses import KeyUses
 from squib.store.sealing import Seal, SealBroken
@@ -40,7 +41,7 @@ class KeyRing:
 
     def __init__(
         self,
-        root_keys: Mapping[AccountId, AccessKey],
+        roots: RootKeys,
         identities: Identities,
         user_keys: Collection[ItemKey, UserKey],
         uses: KeyUses,
@@ -52,19 +53,40 @@ class KeyRing:
         self._identities, self._user_keys, self._seal = identities, user_keys, seal
         self.uses = uses
         self._tokens = SessionTokens(seal)
-        self._keys = {key.access_key_id: key for key in root_keys.values()}
+        self._root_keys = roots
+        self._roots: dict[str, AccessKey] = {}
+        self._take_roots()
+        self._minted: dict[str, AccessKey] = {}
         self._of_users: dict[str, tuple[UserKey, User, AccessKey]] = {}
         self._of_sessions: dict[str, AccessKey] = {}
 
     def find(self, access_key_id: str, session_token: str | None = None) -> AccessKey | None:
         """The key of that id; None when there is none (any more). The token is read where it carries the key:
         the caller still compares it."""
-        key = self._keys.get(access_key_id)
+        key = self._roots.get(access_key_id) or self._minted.get(access_key_id)
         if key is not None:
             return key
-        if session_token is None:
-            return self._find_of_user(access_key_id)
-        return self._find_of_session(access_key_id, session_token)
+        if session_token is not None:
+            return self._find_of_session(access_key_id, session_token)
+        key = self._find_of_user(access_key_id)
+        if key is None and self.refresh():
+            key = self._roots.get(access_key_id)
+        return key
+
+    @property
+    def accounts(self) -> Set[AccountId]:
+        """The accounts that have a root key."""
+        return self._root_keys.keys.keys()
+
+    def refresh(self) -> bool:
+        """Takes in accounts that were added while squib runs; says whether there may be any."""
+        if not self._root_keys.refresh():
+            return False
+        self._take_roots()
+        return True
+
+    def _take_roots(self) -> None:
+        self._roots = {key.access_key_id: key for key in self._root_keys.keys.values()}
 
     def _find_of_user(self, key_id: str) -> AccessKey | None:
         account_id = account_of(key_id)
@@ -100,7 +122,7 @@ class KeyRing:
             return None
         principal = key.principal
         if principal.kind is PrincipalKind.ROOT:
-            return key if self._identities.has_account(principal.account_id) else None
+            return key if principal.account_id in self._root_keys.keys else None
         return key if self._identities.entity_of(principal) is not None else None
 
     def used(self, key: AccessKey, service: str, region: str, at_ms: EpochMs) -> None:
@@ -113,16 +135,8 @@ class KeyRing:
 
     def root_key_id(self, account_id: AccountId) -> str | None:
         """The access key of an account's root, by its id."""
-        for key in self._keys.values():
-            principal = key.principal
-            if principal.kind is PrincipalKind.ROOT and principal.account_id == account_id:
-                return key.access_key_id
-        return None
-
-    def take_root_keys(self, keys: Mapping[AccountId, AccessKey]) -> None:
-        """Root keys as the data directory holds them now; others are forgotten."""
-        others = {name: key for name, key in self._keys.items() if key.session_token is not None}
-        self._keys = {**others, **{key.access_key_id: key for key in keys.values()}}
+        key = self._root_keys.keys.get(account_id)
+        return None if key is None else key.access_key_id
 
     # --- making
 
@@ -173,14 +187,12 @@ class KeyRing:
                 session=Session(name=function.key.name, issued_at_ms=now_ms),
             ),
         )
-        self._keys[key.access_key_id] = key
+        self._minted[key.access_key_id] = key
         return key
 
     def revoke(self, access_key_id: str) -> None:
         """Ends a temporary key that was minted; root keys stay."""
-        key = self._keys.get(access_key_id)
-        if key is not None and key.session_token is not None:
-            del self._keys[access_key_id]
+        self._minted.pop(access_key_id, None)
 
 
 def secret_purpose(access_key_id: str) -> str:

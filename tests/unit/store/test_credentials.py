@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from squib.clock import SystemEntropy
+from squib.iam.unique_ids import account_of
 from squib.model.units import AccountId
-from squib.store.credentials import CredentialsUnreadable, RootCredentials, StoredKey
+from squib.store.credentials import (
+    AccountExists,
+    CredentialsUnreadable,
+    RootCredentials,
+    RootKeys,
+    StoredKey,
+)
 
 FIRST, SECOND = AccountId("0" * 12), AccountId("123456789012")
 GIVEN = StoredKey(access_key_id="AKIAGIVENGIVENGIVEN1", secret_access_key="s" * 40)
@@ -101,3 +108,35 @@ def test_unusable_file_is_refused_and_kept(tmp_path: Path, text: str, message: s
 
 def test_secrets_stay_out_of_repr(tmp_path: Path) -> None:
     assert "ssss" not in repr(load_or_create(tmp_path, given=GIVEN)) + repr(GIVEN)
+
+
+def test_an_account_is_added_beside_the_others(tmp_path: Path) -> None:
+    first = load_or_create(tmp_path)
+    key = RootCredentials.add(tmp_path, SECOND, SystemEntropy())
+    assert account_of(key.access_key_id) == key.principal.account_id == SECOND
+    both = RootCredentials.load(tmp_path)
+    assert (both.keys[FIRST], both.keys[SECOND]) == (first.default_key, key)
+    assert both.default_account_id == FIRST
+    assert (tmp_path / "credentials.json").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(AccountExists):
+        RootCredentials.add(tmp_path, SECOND, SystemEntropy())
+    third = RootCredentials.add(tmp_path, None, SystemEntropy()).principal.account_id
+    assert re.fullmatch("[1-9][0-9]{11}", third)
+
+
+def test_accounts_need_a_squib_that_has_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        RootCredentials.add(tmp_path, SECOND, SystemEntropy())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_running_squib_sees_what_is_added_and_keeps_what_it_has(tmp_path: Path) -> None:
+    keys = RootKeys(tmp_path, load_or_create(tmp_path))
+    keys.refresh()
+    assert not keys.refresh()
+    RootCredentials.add(tmp_path, SECOND, SystemEntropy())
+    assert keys.refresh()
+    assert set(keys.keys) == {FIRST, SECOND}
+    (tmp_path / "credentials.json").write_text("damaged")
+    assert not keys.refresh()
+    assert set(keys.keys) == {FIRST, SECOND}
