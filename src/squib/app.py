@@ -26,7 +26,8 @@ from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.control_plane import registry
 from squib.control_plane.iam import IamService
-from squib.control_plane.lambda_.service import LambdaService
+from squib.control_plane.lambda_.s3 import S3Options
+from squib.control_plane.lambda_.service import LambdaOptions, LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
 from squib.control_plane.sqs.moves import MoveLoop
@@ -277,6 +278,15 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+def _s3_options(settings: Settings) -> S3Options:
+    given = settings.s3
+    return S3Options(
+        endpoint=given.s3_endpoint,
+        access_key_id=given.s3_access_key_id,
+        secret_access_key=given.s3_secret_access_key,
+    )
+
+
 class _Parts:
     """Everything that runs, wired."""
 
@@ -323,7 +333,7 @@ class _Parts:
         self._activation = Activation(
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
-        lambda_service = LambdaService(store, clock, entropy)
+        lambda_service = LambdaService(store, clock, entropy, LambdaOptions(s3=_s3_options(settings)))
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
             "logs": LogsService(store.logs),

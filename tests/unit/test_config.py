@@ -122,6 +122,10 @@ def test_list_is_separated_by_colons_or_repeated() -> None:
             "needs the other",
         ),
         (
+            {"SQUIB_S3_ACCESS_KEY_ID": "key"},
+            "SQUIB_S3_SECRET_ACCESS_KEY is missing: SQUIB_S3_ACCESS_KEY_ID is given, and one needs the other",
+        ),
+        (
             {"SQUIB_ROOT_SECRET_ACCESS_KEY": "A" * 20},
             "SQUIB_ROOT_ACCESS_KEY_ID is missing: SQUIB_ROOT_SECRET_ACCESS_KEY is given, and one "
             "needs the other",

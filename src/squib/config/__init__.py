@@ -8,6 +8,7 @@ from squib.config.load import SettingsError, default_file, load
 from squib.config.options import BY_NAME, CONFIG_VARIABLE, OPTIONS, Option, Surroundings
 from squib.config.page import settings_page
 from squib.config.settings import (
+    S3,
     Environments,
     Identity,
     Isolation,
@@ -23,6 +24,7 @@ __all__ = [
     "BY_NAME",
     "CONFIG_VARIABLE",
     "OPTIONS",
+    "S3",
     "Environments",
     "Identity",
     "Isolation",

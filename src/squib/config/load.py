@@ -85,14 +85,16 @@ def _parse(option: Option, raw: object, where: str) -> object:
 
 
 def _check_together(values: Mapping[str, object]) -> None:
-    if (values["root_access_key_id"] is None) != (values["root_secret_access_key"] is None):
-        missing = "root_access_key_id" if values["root_access_key_id"] is None else "root_secret_access_key"
-        given = BY_NAME[
-            "root_secret_access_key" if missing == "root_access_key_id" else "root_access_key_id"
-        ].variable
-        raise SettingsError(
-            f"{BY_NAME[missing].variable} is missing: {given} is given, and one needs the other"
-        )
+    for key_id, secret in (
+        ("root_access_key_id", "root_secret_access_key"),
+        ("s3_access_key_id", "s3_secret_access_key"),
+    ):
+        if (values[key_id] is None) != (values[secret] is None):
+            missing, given = (key_id, secret) if values[key_id] is None else (secret, key_id)
+            raise SettingsError(
+                f"{BY_NAME[missing].variable} is missing: {BY_NAME[given].variable} is given, "
+                "and one needs the other"
+            )
     if (values["oidc_issuer"] is None) != (values["oidc_jwks"] is None):
         missing = "oidc_issuer" if values["oidc_issuer"] is None else "oidc_jwks"
         raise SettingsError(f"{BY_NAME[missing].variable} is missing: oidc_issuer and oidc_jwks go together")

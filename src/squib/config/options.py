@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from squib.config.kinds import DIRECTORIES, DIRECTORY, Kind, boolean, choice, integer, text
-from squib.config.settings import Environments, Identity, Isolation, Logging, Runtimes, Server, Storage
+from squib.config.settings import S3, Environments, Identity, Isolation, Logging, Runtimes, Server, Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,32 @@ OPTIONS: Final[tuple[Option, ...]] = (
         text(r"\S{1,255}", "an audience"),
         "sts.amazonaws.com",
         "Audience (aud) that tokens of oidc_issuer must have.",
+    ),
+    Option(
+        "s3_endpoint",
+        S3,
+        text(r"https?://[!-~]+", "a URL that begins with http:// or https://"),
+        None,
+        "URL of the S3 that code and layers are read from, for calls that name S3Bucket and S3Key.",
+        "none: such calls are refused",
+    ),
+    Option(
+        "s3_access_key_id",
+        S3,
+        text(r"[!-~]{1,128}", "an access key id"),
+        None,
+        "Access key that squib reads from s3_endpoint with; needs s3_secret_access_key beside it.",
+        "none: requests are not signed",
+        has_flag=False,
+    ),
+    Option(
+        "s3_secret_access_key",
+        S3,
+        text(r"[!-~]{1,128}", "a secret key", is_secret=True),
+        None,
+        "Secret of s3_access_key_id.",
+        "none",
+        has_flag=False,
     ),
     Option(
         "user",

@@ -44,6 +44,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class S3:
+    """Where code in S3 is read from."""
+
+    s3_endpoint: str | None
+    s3_access_key_id: str | None
+    s3_secret_access_key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
     """What stands between a function and this machine."""
 
@@ -89,6 +98,7 @@ class Settings:
     server: Server
     storage: Storage
     identity: Identity
+    s3: S3
     isolation: Isolation
     environments: Environments
     runtimes: Runtimes

@@ -116,11 +116,16 @@ class _ActionMatcher:
 
 
 class _ResourceMatcher:
-    """The resources of a statement, or all but those."""
+    """The resources of a statement, or all but those.
+
+    Where a variable without value leaves it open, a resource is not listed; and is none but those in a Deny
+    only.
+    """
 
     __slots__ = (
         "_dynamic",
         "_exact",
+        "_in_doubt",
         "_is_any",
         "_is_broken",
         "_is_negated",
@@ -131,6 +136,7 @@ class _ResourceMatcher:
 
     def __init__(self, statement: Statement, has_variables: bool) -> None:
         self._is_negated = statement.is_not_resource
+        self._in_doubt = statement.effect is Effect.DENY
         self._is_any = not statement.resources or "*" in statement.resources
         self._is_broken = False
         exact, expressions, dynamic = [], [], []
@@ -153,10 +159,10 @@ class _ResourceMatcher:
     def matches(self, resource: str, context: Context) -> bool:
         if self._is_any:
             return not self._is_negated
+        listed = self._is_listed(resource, context)
         if self._is_negated:
-            found = self._is_listed(resource, context)
-            return found is False  # not when a variable has no value: the statement is void
-        return self._is_listed(resource, context) is True
+            return listed is False or (listed is None and self._in_doubt)
+        return listed is True
 
     def may_match(self, resource: str, context: Context) -> bool:
         """The same, but so too when a variable has no value."""

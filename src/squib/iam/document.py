@@ -36,6 +36,10 @@ _SID: Final = (
     "Check that your input satisfies the regular expression [0-9A-Za-z]*"
 )
 
+_NOT_OF_TYPE: Final = (
+    "The provided policy document does not meet the requirements of the specified policy type."
+)
+
 _TOP_FIELDS: Final = frozenset(("Version", "Id", "Statement"))
 _STATEMENT_FIELDS: Final = frozenset(
     (
@@ -80,6 +84,8 @@ _PRINCIPAL_FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "Federated": _FEDERATED_PRINCIPAL,
     "CanonicalUser": _CANONICAL_USER,
 }
+
+_EVERYONE: Final = (("AWS", ("*",)),)
 
 _Object: TypeAlias = Mapping[str, Any]
 
@@ -137,7 +143,8 @@ def _printed(statement: Statement) -> dict[str, Any]:
     shown["Effect"] = statement.effect.value
     if statement.principals is not None:
         name = "NotPrincipal" if statement.principals.is_negated else "Principal"
-        shown[name] = {kind: list(values) for kind, values in statement.principals.by_type}
+        by_type = statement.principals.by_type
+        shown[name] = "*" if by_type == _EVERYONE else {kind: list(values) for kind, values in by_type}
     shown["NotAction" if statement.is_not_action else "Action"] = list(statement.actions)
     if statement.resources:
         shown["NotResource" if statement.is_not_resource else "Resource"] = list(statement.resources)
@@ -294,6 +301,8 @@ def _principals(given: _Object, policy_type: PolicyType, effect: Effect) -> Prin
         if "Principal" in given or "NotPrincipal" in given:
             _refuse("Policy document should not specify a principal.")
         return None
+    if policy_type is PolicyType.RESOURCE_CONTROL and given.get("Principal") != "*":
+        _refuse(_NOT_OF_TYPE)
     if is_trust and "NotPrincipal" in given:
         _refuse("AssumeRole policy must not contain NotPrincipal field.")
     if "Principal" in given and "NotPrincipal" in given:
@@ -305,7 +314,7 @@ def _principals(given: _Object, policy_type: PolicyType, effect: Effect) -> Prin
     if is_negated and effect is Effect.ALLOW:
         _refuse("Allow with NotPrincipal is not allowed.")  # it would let anonymous callers in
     if element == "*":
-        return Principals(is_negated=is_negated, by_type=(("AWS", ("*",)),))
+        return Principals(is_negated=is_negated, by_type=_EVERYONE)
     if not isinstance(element, Mapping):
         _refuse(f'Invalid principal in policy: "{element}"' if _is_text(element) else _SYNTAX)
     return Principals(is_negated=is_negated, by_type=tuple(_of_type(*entry) for entry in element.items()))

@@ -33,7 +33,7 @@ Tokens: TypeAlias = tuple[str | Wild, ...]
 Template: TypeAlias = tuple[str | Wild | Variable, ...]
 """A pattern whose variables have no values yet."""
 
-_VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
+_VARIABLE: Final = re.compile(r"\$\{([^{}]*)\}")  # no brace within, so that no text is searched twice
 _DEFAULTED: Final = re.compile(r"\s*([^,\s]+)\s*,\s*'([^']*)'\s*")
 _LITERALS: Final = frozenset("*?$")
 _WILD: Final = re.compile(r"[*?]")

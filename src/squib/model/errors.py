@@ -276,6 +276,15 @@ class CodeVerificationFailed(ApiError):
         super().__init__(message, fields={"Type": "User"})
 
 
+class ResourceInUse(ApiError):
+    """400: an event source mapping is on its way from one state to another."""
+
+    code, status = "ResourceInUseException", 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fields={"Type": "User"})
+
+
 class UnreservedConcurrencyTooLow(ApiError):
     """400: too little of the account's concurrency would stay unreserved. Without a `Type`."""
 

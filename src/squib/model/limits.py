@@ -23,6 +23,7 @@ MAX_CLIENT_CONTEXT_BYTES: Final = 3_583  # Invoke reference, ClientContext
 ACCOUNT_CONCURRENCY: Final = 1_000  # Lambda quotas page, "Concurrent executions"
 MIN_UNRESERVED_CONCURRENCY: Final = 100  # recorded: PutFunctionConcurrency names it
 MAX_EVENT_INVOKE_CONFIGS_PER_PAGE: Final = 50  # ListFunctionEventInvokeConfigs reference, MaxItems
+MAX_MAPPINGS_PER_PAGE: Final = 100  # ListEventSourceMappings reference, MaxItems: at most 100 at a time
 MAX_FUNCTION_URLS_PER_PAGE: Final = 50  # ListFunctionUrlConfigs reference, MaxItems
 CODE_STORAGE_BYTES: Final = 80_530_636_800  # recorded: GetAccountSettings TotalCodeSize, 75 GiB
 FILE_DESCRIPTORS: Final = 1_024  # Lambda quotas page, "File descriptors"

@@ -95,7 +95,7 @@ def test_any_value_of_any_element_is_parsed_or_refused(name: str, value: Any, ki
     if kind is not PolicyType.TRUST:
         statement["Resource"] = "*"
     if kind in (PolicyType.TRUST, PolicyType.RESOURCE, PolicyType.RESOURCE_CONTROL):
-        statement["Principal"] = {"AWS": "*"}
+        statement["Principal"] = "*"
     document: dict[str, Any] = {"Version": "2012-10-17", "Statement": statement}
     (document if name in ("Version", "Id", "Statement") else statement)[name] = value
     try:

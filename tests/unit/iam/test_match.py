@@ -29,7 +29,8 @@ ALICE = Context(
 
 
 def compiled(**elements: Any) -> CompiledStatement:
-    statement = Statement(effect=Effect.ALLOW, **{"actions": ("*",), "resources": ("*",), **elements})
+    whole = {"effect": Effect.ALLOW, "actions": ("*",), "resources": ("*",)}
+    statement = Statement(**{**whole, **elements})
     return CompiledStatement(statement, StatementRef(PolicyType.IDENTITY, "p", 0, None), True)
 
 
@@ -43,10 +44,14 @@ def test_actions_are_covered_as_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["resources", "not_resources"])
 def test_resources_match_as_documented(name: str) -> None:
-    for rule, resources, asked, expected, source in CASES[name]["cases"]:
+    for rule, resources, asked, in_allow, *other, source in CASES[name]["cases"]:
         assert source in CASES["sources"]
-        statement = compiled(resources=tuple(resources), is_not_resource=name == "not_resources")
-        assert statement.holds(asked, ALICE) is expected, rule
+        in_deny = other[0] if other else in_allow
+        for effect, expected in ((Effect.ALLOW, in_allow), (Effect.DENY, in_deny)):
+            statement = compiled(
+                effect=effect, resources=tuple(resources), is_not_resource=name == "not_resources"
+            )
+            assert statement.holds(asked, ALICE) is expected, (rule, effect)
 
 
 def test_resource_left_out_is_the_one_the_policy_is_attached_to() -> None:
@@ -122,3 +127,9 @@ def test_no_pattern_is_slow() -> None:
         for text in texts:
             assert not statement.covers(text)
             assert not statement.holds(text, NO_CONTEXT)
+
+
+@pytest.mark.timeout(20)
+def test_variables_that_do_not_end_are_text_and_cost_nothing() -> None:
+    opened = "${" * 60_000
+    assert static(parse_template(opened, has_variables=True, has_wildcards=True)) == (opened,)

@@ -13,10 +13,12 @@ import msgspec
 from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.attached_layers import attached, check_size
+from squib.control_plane.lambda_.code_source import archive_of
 from squib.control_plane.lambda_.function_code_signing import check_exists, check_unsigned, use
 from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
 from squib.control_plane.lambda_.publishing import BEING_CREATED, publish, unchanged_version
+from squib.control_plane.lambda_.s3 import S3Objects
 from squib.control_plane.lambda_.shapes import configuration
 from squib.control_plane.lambda_.tags import check_tags
 from squib.model.archive import ArchivePlan, check_archive
@@ -53,11 +55,18 @@ class ChangeService:
     """The operations that declare."""
 
     def __init__(
-        self, store: Store, clock: Clock, entropy: Entropy, *, code_storage_bytes: int = CODE_STORAGE_BYTES
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        objects: S3Objects,
+        *,
+        code_storage_bytes: int = CODE_STORAGE_BYTES,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._objects = objects
         self._code_storage_bytes = code_storage_bytes
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -91,7 +100,7 @@ class ChangeService:
         config_arn: str | None = given.get("CodeSigningConfigArn") or None
         if config_arn is not None:
             check_exists(call, config_arn, self._store.memory)
-        content = parameters.zip_content(call.operation, given["Code"])
+        content = await archive_of(call, given["Code"], self._objects)
         plan = await asyncio.to_thread(check_archive, content)
         self._check_absent(reference)
         check_storage(self._store, call, len(content), self._code_storage_bytes)
@@ -144,7 +153,7 @@ class ChangeService:
                 "Please don't provide ImageUri when updating a function with packageType Zip."
             )
         sources = {name: given[name] for name in _CODE_SOURCES if given.get(name) is not None}
-        content = parameters.zip_content(call.operation, sources)
+        content = await archive_of(call, sources, self._objects)
         plan = await asyncio.to_thread(check_archive, content)
         revision_id: str | None = given.get("RevisionId")
         record = self._record(reference)

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from squib.clock import Clock
-from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.code import CodeLocations
+from squib.control_plane.lambda_.code_source import archive_of
 from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.layer_lookup import layer_of, readable_version, version_number
 from squib.control_plane.lambda_.pages import page_start
+from squib.control_plane.lambda_.s3 import S3Objects
 from squib.control_plane.lambda_.shapes import last_modified
 from squib.control_plane.pagination import marker
 from squib.model.archive import check_archive
@@ -34,6 +35,7 @@ class LayerService:
         store: Store,
         clock: Clock,
         code_locations: CodeLocations,
+        objects: S3Objects,
         *,
         code_storage_bytes: int = CODE_STORAGE_BYTES,
     ) -> None:
@@ -42,6 +44,7 @@ class LayerService:
         self._versions = store.collection(LAYER_VERSIONS)
         self._clock = clock
         self._code_locations = code_locations
+        self._objects = objects
         self._code_storage_bytes = code_storage_bytes
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -58,7 +61,7 @@ class LayerService:
         given = call.input
         _check_compatibilities(given.get("CompatibleRuntimes"), given.get("CompatibleArchitectures"))
         key = layer_of(call)
-        content = parameters.zip_content(call.operation, given["Content"])
+        content = await archive_of(call, given["Content"], self._objects)
         plan = await asyncio.to_thread(check_archive, content)
         check_storage(self._store, call, len(content), self._code_storage_bytes)
         code = CodeRef(

@@ -71,12 +71,25 @@ def refuse_unsupported(operation: str, given: Input, *, handled: frozenset[str])
             raise UnsupportedParameter(operation, name)
 
 
+def s3_object(operation: str, given: Input) -> tuple[str, str, str | None] | None:
+    """Bucket, key and version of the object among the code parameters; None when it is not there alone."""
+    if given.get("ZipFile") is not None or not given.get("S3Bucket") or not given.get("S3Key"):
+        return None
+    for name, value in given.items():
+        if value and name not in _S3_MEMBERS and (name, value) != ("S3ObjectStorageMode", "COPY"):
+            raise UnsupportedParameter(operation, name)
+    return given["S3Bucket"], given["S3Key"], given.get("S3ObjectVersion")
+
+
+_S3_MEMBERS: Final = ("S3Bucket", "S3Key", "S3ObjectVersion")
+
+
 def zip_content(operation: str, given: Input) -> bytes:
     """The archive among the code parameters. What the archive holds is checked elsewhere."""
     others = [name for name, value in given.items() if name != "ZipFile" and value]
     content: bytes | None = given.get("ZipFile")
     if content is None:
-        if not others:
+        if not set(others) - {*_S3_MEMBERS, "S3ObjectStorageMode"}:
             raise InvalidParameterValue("Please provide a source for function code.")
         raise UnsupportedParameter(operation, others[0])
     if others:

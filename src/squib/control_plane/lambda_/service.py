@@ -1,7 +1,7 @@
 """The Lambda control plane as one service: what it needs, and the table of its operations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from squib.clock import Clock, Entropy
 from squib.control_plane.lambda_.aliases import AliasService
@@ -13,13 +13,16 @@ from squib.control_plane.lambda_.function_code_signing import FunctionCodeSignin
 from squib.control_plane.lambda_.functions import FunctionService
 from squib.control_plane.lambda_.layer_policies import LayerPolicyService
 from squib.control_plane.lambda_.layers import LayerService
+from squib.control_plane.lambda_.mappings import MappingService, MappingTags, SourceCheck
 from squib.control_plane.lambda_.permissions import PermissionService
 from squib.control_plane.lambda_.provisioned_concurrency import ProvisionedConcurrencyService
 from squib.control_plane.lambda_.recursion import RecursionService
 from squib.control_plane.lambda_.reserved_concurrency import ReservedConcurrencyService
+from squib.control_plane.lambda_.s3 import S3Objects, S3Options
 from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.urls import FunctionUrlService
 from squib.control_plane.lambda_.versions import VersionService
+from squib.model.event_source import SourceKind
 from squib.model.function_url import FunctionUrlAddress
 from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
 from squib.model.operation import Handler
@@ -36,31 +39,47 @@ class LambdaOptions:
     code_storage_bytes: int = CODE_STORAGE_BYTES
     function_urls: FunctionUrlAddress | None = None
     """Where function URLs are served; None: nowhere."""
+    s3: S3Options = field(default_factory=S3Options)
 
 
 class LambdaService:
     """Operations that declare and describe. `code_locations` serves the links that GetFunction gives."""
 
     def __init__(
-        self, store: Store, clock: Clock, entropy: Entropy, options: LambdaOptions | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        options: LambdaOptions | None = None,
+        *,
+        event_sources: Mapping[SourceKind, SourceCheck] | None = None,
     ) -> None:
+        """`event_sources`: the kinds of sources that are polled, each with its check of a mapping."""
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
+        objects = S3Objects(options.s3)
         self._parts = (
             FunctionService(store, self.code_locations, account_concurrency=options.account_concurrency),
-            ChangeService(store, clock, entropy, code_storage_bytes=options.code_storage_bytes),
+            ChangeService(store, clock, entropy, objects, code_storage_bytes=options.code_storage_bytes),
             VersionService(store, clock, entropy),
             AliasService(store, entropy),
-            LayerService(store, clock, self.code_locations, code_storage_bytes=options.code_storage_bytes),
+            LayerService(
+                store,
+                clock,
+                self.code_locations,
+                objects,
+                code_storage_bytes=options.code_storage_bytes,
+            ),
             LayerPolicyService(store, entropy),
             CodeSigningService(store, clock, entropy),
             FunctionCodeSigningService(store),
-            TagService(store, entropy, (FunctionTags(), CodeSigningTags())),
+            TagService(store, entropy, (FunctionTags(), CodeSigningTags(), MappingTags())),
             PermissionService(store, entropy),
             ReservedConcurrencyService(store, account_concurrency=options.account_concurrency),
             ProvisionedConcurrencyService(store, account_concurrency=options.account_concurrency),
             EventInvokeService(store, clock),
             RecursionService(store),
+            MappingService(store, clock, entropy, sources=event_sources or {}),
             FunctionUrlService(store, clock, entropy, address=options.function_urls),
         )
 
