@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.policies import document
 from squib.iam.caller import Caller, CallerKind
@@ -77,6 +79,28 @@ def test_names_and_braces_in_strings_mislead_nobody() -> None:
     ((start, end),) = statement_spans(text)
     assert text[start.column - 1 : end.column - 1].startswith('{"Sid"')
     assert text[end.column - 1 :] == "]}"
+
+
+@given(
+    st.lists(st.text('{}[]":,\\ \n', max_size=8), min_size=1, max_size=4),
+    st.sampled_from([None, 1, 4]),
+    st.booleans(),
+)
+def test_every_statement_is_found_whatever_it_says(
+    words: list[str], indent: int | None, is_single: bool
+) -> None:
+    listed = [{**ALLOW, "Resource": f"arn:aws:s3:::{word}"} for word in words]
+    text = json.dumps({"Statement": listed[0] if is_single else listed, "Id": "{"}, indent=indent)
+    lines = text.splitlines(keepends=True)
+
+    def offset(position: Position) -> int:
+        return sum(map(len, lines[: position.line - 1])) + position.column - 1
+
+    spans = statement_spans(text)
+    found = [text[offset(start) : offset(end)].strip(" \n,") for start, end in spans]
+    if is_single:
+        found = ["{" + only for only in found]
+    assert [json.loads(one) for one in found] == (listed[:1] if is_single else listed)
 
 
 def test_only_denying_statements_are_matched_where_one_denies() -> None:
