@@ -18,6 +18,7 @@ from squib.control_plane.lambda_.permissions import PermissionService
 from squib.control_plane.lambda_.provisioned_concurrency import ProvisionedConcurrencyService
 from squib.control_plane.lambda_.recursion import RecursionService
 from squib.control_plane.lambda_.reserved_concurrency import ReservedConcurrencyService
+from squib.control_plane.lambda_.runtime_management import RuntimeManagementService
 from squib.control_plane.lambda_.s3 import S3Objects, S3Options
 from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.urls import FunctionUrlService
@@ -79,6 +80,7 @@ class LambdaService:
             ProvisionedConcurrencyService(store, account_concurrency=options.account_concurrency),
             EventInvokeService(store, clock),
             RecursionService(store),
+            RuntimeManagementService(store),
             MappingService(store, clock, entropy, sources=event_sources or {}),
             FunctionUrlService(store, clock, entropy, address=options.function_urls),
         )
