@@ -7,7 +7,7 @@ where it was. It also removes code that nothing refers to any more.
 import asyncio
 import logging
 import platform
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ import msgspec
 from squib.clock import Clock, Entropy
 from squib.environment.code_cache import CacheClosed, CodeCache
 from squib.environment.driver import RuntimeUnavailable, SandboxDriver
+from squib.invoke.references import CodeReferences
 from squib.model.archive import InvalidArchive
 from squib.model.errors import PlatformError
 from squib.model.function import (
@@ -92,6 +93,7 @@ class Activation:
         self._slots = asyncio.Semaphore(self._options.max_at_once)
         self._busy: set[Subject] = set()
         self._unwritten: set[Subject] = set()
+        self._references = CodeReferences(store)
         self._unused_since: dict[ArchiveDigest, MonotonicMs] = {}
 
     async def ensure_code(self, version: FunctionVersion) -> None:
@@ -113,18 +115,17 @@ class Activation:
         """Removes archives and unpacked code that no function and no environment has used for a while."""
         now_ms = self._clock.monotonic_ms()
         unused_since: dict[ArchiveDigest, MonotonicMs] = {}
-        referenced = self._referenced()
 
         def keep(digest: ArchiveDigest) -> bool:
-            if digest in referenced or digest in self._referenced() or digest in self._in_use():
-                return True  # asked anew for the few that were not: a function may have been written since
+            if digest in self._references or digest in self._in_use():
+                return True
             unused_since[digest] = self._unused_since.get(digest, now_ms)
             return now_ms - unused_since[digest] < self._options.grace_ms
 
         await self._cache.sweep(keep)
         self._unused_since = unused_since
         layers = {version.content.digest for version in self._layer_versions.all()}
-        await self._store.blobs.sweep(self._referenced() | layers)
+        await self._store.blobs.sweep(self._references.digests() | layers)
 
     async def _follow(self, feed: Feed[FunctionKey] | Feed[ItemKey], tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -232,11 +233,6 @@ class Activation:
             assert opt is not None
             await self._cache.ensure_layers(opt, [(digest, path(digest)) for digest in digests])
 
-    def _referenced(self) -> set[ArchiveDigest]:
-        referenced = {digest for record in self._functions.all() for digest in _digests(record)}
-        referenced.update(digest for version in self._versions.all() for digest in version.digests())
-        return referenced
-
 
 def needs_activation(declared: FunctionVersion) -> bool:
     """Whether what is declared is still to be made active."""
@@ -278,9 +274,3 @@ def settled_version(
 
 def _words(failure: _Failure | None) -> tuple[ReasonCode, str] | None:
     return None if failure is None else (failure.code, failure.reason)
-
-
-def _digests(record: FunctionRecord) -> Iterator[ArchiveDigest]:
-    yield from record.declared.digests()
-    if record.active is not None:
-        yield from record.active.digests()

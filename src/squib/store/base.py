@@ -85,6 +85,10 @@ class Collection(Protocol[K, V_co]):
         """Returns once an item of this kind has been written after generation `seen` (0: since the start),
         with the present generation."""
 
+    def watch(self, seen: Callable[[K, V_co | None, V_co | None], None]) -> None:
+        """Calls `seen(key, before, after)` for every item there is, and from then on for every write, when
+        `peek` sees it: for what is counted beside the items."""
+
     def follow(self) -> "Feed[K]":
         """For loops that act on what is stored: the keys to look at, so that they need not look at all."""
 

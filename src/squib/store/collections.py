@@ -28,6 +28,7 @@ class MemoryCollection(Generic[K, V]):
         self._generation = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._feeds: list[MemoryFeed[K]] = []
+        self._watchers: list[Callable[[K, V | None, V | None], None]] = []
         for key, value in items:
             self._put(key, value)
 
@@ -76,6 +77,11 @@ class MemoryCollection(Generic[K, V]):
                 self._waiting.discard(future)
         return self._generation
 
+    def watch(self, seen: Callable[[K, V | None, V | None], None]) -> None:
+        for key, value in self._items.items():
+            seen(key, None, value)
+        self._watchers.append(seen)
+
     def follow(self) -> "MemoryFeed[K]":
         feed = MemoryFeed(self, self._items)
         self._feeds.append(feed)
@@ -83,6 +89,7 @@ class MemoryCollection(Generic[K, V]):
 
     def apply(self, key: K, value: V | None) -> None:
         """Takes over what a commit has written; None means deleted."""
+        before = self._items.get(key)
         if value is not None:
             self._put(key, value)
         elif self._items.pop(key, None) is not None:
@@ -96,6 +103,8 @@ class MemoryCollection(Generic[K, V]):
                 self._names.pop(where, None)
         for feed in self._feeds:
             feed.add(key)
+        for seen in self._watchers:
+            seen(key, before, value)
 
     def wake(self) -> None:
         """Tells followers that a commit has been taken over."""

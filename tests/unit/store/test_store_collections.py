@@ -91,3 +91,21 @@ def test_pages_from_memory_stay_in_order_while_items_come_and_go(tmp_path: Path)
             assert store.memory.get(THINGS, key("d")) == Thing("d")
 
     asyncio.run(main())
+
+
+def test_a_watcher_hears_of_every_item_and_every_write_before_anyone_sees_it(tmp_path: Path) -> None:
+    heard: list[tuple[str, str | None, str | None]] = []
+
+    def seen(key: ItemKey, before: Thing | None, after: Thing | None) -> None:
+        notes = (None if thing is None else thing.note for thing in (before, after))
+        heard.append((key.name, *notes))  # type: ignore[arg-type]  # two notes
+
+    async def main() -> None:
+        async with opened(tmp_path) as store:
+            await store.write(put(Thing("a", "1")))
+            store.collection(THINGS).watch(seen)
+            await store.write(put(Thing("a", "2"), Thing("b", "1")))
+            await store.write(lambda tx: tx.delete(THINGS, key("a")))
+
+    asyncio.run(main())
+    assert heard == [("a", None, "1"), ("a", "1", "2"), ("b", None, "1"), ("a", "2", None)]

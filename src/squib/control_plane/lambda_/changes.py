@@ -15,12 +15,12 @@ from squib.control_plane.lambda_ import parameters
 from squib.control_plane.lambda_.attached_layers import attached, check_size
 from squib.control_plane.lambda_.code_source import archive_of
 from squib.control_plane.lambda_.function_code_signing import check_exists, check_unsigned, use
-from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
 from squib.control_plane.lambda_.publishing import BEING_CREATED, publish, unchanged_version
 from squib.control_plane.lambda_.s3 import S3Objects
 from squib.control_plane.lambda_.shapes import configuration
 from squib.control_plane.lambda_.tags import check_tags
+from squib.control_plane.lambda_.usage import CodeUsage
 from squib.model.archive import ArchivePlan, check_archive
 from squib.model.arn import FunctionReference
 from squib.model.errors import InvalidParameterValue, ResourceConflict
@@ -34,7 +34,7 @@ from squib.model.function import (
     ReasonCode,
     State,
 )
-from squib.model.limits import CODE_STORAGE_BYTES, MAX_FUNCTION_NAME_LENGTH
+from squib.model.limits import MAX_FUNCTION_NAME_LENGTH
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.units import ArchiveDigest
 from squib.store.base import Store, Transaction
@@ -60,14 +60,13 @@ class ChangeService:
         clock: Clock,
         entropy: Entropy,
         objects: S3Objects,
-        *,
-        code_storage_bytes: int = CODE_STORAGE_BYTES,
+        usage: CodeUsage,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._objects = objects
-        self._code_storage_bytes = code_storage_bytes
+        self._usage = usage
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -103,7 +102,8 @@ class ChangeService:
         content = await archive_of(call, given["Code"], self._objects)
         plan = await asyncio.to_thread(check_archive, content)
         self._check_absent(reference)
-        check_storage(self._store, call, len(content), self._code_storage_bytes)
+        copies = 2 if given.get("Publish") else 1
+        self._usage.check(call.account_id, call.region, copies * len(content))
         code = await self._store_archive(content, plan)
         now_ms = self._clock.now_ms()
         version = FunctionVersion(
@@ -159,7 +159,9 @@ class ChangeService:
         record = self._record(reference)
         check_changeable(record, revision_id)
         more_bytes = len(content) - record.declared.code.size_bytes
-        check_storage(self._store, call, more_bytes, self._code_storage_bytes)
+        if given.get("Publish"):
+            more_bytes += len(content)
+        self._usage.check(call.account_id, call.region, more_bytes)
         architecture = parameters.architecture(given)
         if given.get("DryRun"):
             code = await asyncio.to_thread(_code_ref, content, plan)

@@ -12,12 +12,12 @@ from squib.control_plane.lambda_.lookup import record_of, reference_of, version_
 from squib.control_plane.lambda_.pages import page_size, page_start
 from squib.control_plane.lambda_.reserved_concurrency import concurrency, unreserved
 from squib.control_plane.lambda_.shapes import configuration, summary
+from squib.control_plane.lambda_.usage import CodeUsage
 from squib.control_plane.lambda_.versions import qualified
 from squib.control_plane.pagination import marker
 from squib.model.arn import FunctionReference, is_alias_name
-from squib.model.errors import CodeStorageExceeded, InvalidParameterValue
+from squib.model.errors import InvalidParameterValue
 from squib.model.function import FUNCTIONS, LATEST, VERSIONS, FunctionKey, FunctionVersion, version_key
-from squib.model.layer import LAYER_VERSIONS
 from squib.model.limits import (
     ACCOUNT_CONCURRENCY,
     CODE_STORAGE_BYTES,
@@ -25,7 +25,6 @@ from squib.model.limits import (
     MAX_ZIP_UPLOAD_BYTES,
 )
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
-from squib.model.units import AccountId, Region
 from squib.store.base import Store, Transaction
 
 
@@ -33,9 +32,15 @@ class FunctionService:
     """The operations that read functions, and their end."""
 
     def __init__(
-        self, store: Store, code_locations: CodeLocations, *, account_concurrency: int = ACCOUNT_CONCURRENCY
+        self,
+        store: Store,
+        code_locations: CodeLocations,
+        usage: CodeUsage,
+        *,
+        account_concurrency: int = ACCOUNT_CONCURRENCY,
     ) -> None:
         self._store = store
+        self._usage = usage
         self._code_locations = code_locations
         self._account_concurrency = account_concurrency
 
@@ -120,11 +125,10 @@ class FunctionService:
         return OperationResult(output={"StatusCode": 204}, status=204)
 
     async def get_account_settings(self, call: AuthorizedCall) -> OperationResult:
-        count, size_bytes = usage(self._store, call.account_id, call.region)
+        place = (call.account_id, call.region)
         left = unreserved(
             self._store.memory,
-            call.account_id,
-            call.region,
+            *place,
             account_concurrency=self._account_concurrency,
         )
         return OperationResult(
@@ -136,26 +140,12 @@ class FunctionService:
                     "ConcurrentExecutions": self._account_concurrency,
                     "UnreservedConcurrentExecutions": left,
                 },
-                "AccountUsage": {"TotalCodeSize": size_bytes, "FunctionCount": count},
+                "AccountUsage": {
+                    "TotalCodeSize": self._usage.size_bytes(*place),
+                    "FunctionCount": self._usage.functions(*place),
+                },
             }
         )
-
-
-def usage(store: Store, account_id: AccountId, region: Region) -> tuple[int, int]:
-    """How many functions the account has in the region, and the bytes of the archives of all versions and of
-    its layers."""
-    functions = store.functions.page(account_id, region)
-    sizes = [record.declared.code.size_bytes for record in functions]
-    sizes += [version.code.size_bytes for version in store.memory.page(VERSIONS, account_id, region)]
-    layers = store.memory.page(LAYER_VERSIONS, account_id, region)
-    return len(functions), sum(sizes) + sum(version.content.size_bytes for version in layers)
-
-
-def check_storage(store: Store, call: AuthorizedCall, more_bytes: int, limit_bytes: int) -> None:
-    """Raises CodeStorageExceeded when the account's archives would pass the limit."""
-    _, used_bytes = usage(store, call.account_id, call.region)
-    if used_bytes + more_bytes > limit_bytes:
-        raise CodeStorageExceeded("Code storage limit exceeded.", fields={"Type": "User"})
 
 
 class FunctionsAfter(msgspec.Struct, frozen=True, tag="functions"):

@@ -9,17 +9,17 @@ import msgspec
 from squib.clock import Clock
 from squib.control_plane.lambda_.code import CodeLocations
 from squib.control_plane.lambda_.code_source import archive_of
-from squib.control_plane.lambda_.functions import check_storage
 from squib.control_plane.lambda_.layer_lookup import layer_of, readable_version, version_number
 from squib.control_plane.lambda_.pages import page_start
 from squib.control_plane.lambda_.s3 import S3Objects
 from squib.control_plane.lambda_.shapes import last_modified
+from squib.control_plane.lambda_.usage import CodeUsage
 from squib.control_plane.pagination import marker
 from squib.model.archive import check_archive
 from squib.model.errors import ValidationException
 from squib.model.function import CodeRef
 from squib.model.layer import LAYER_VERSIONS, LAYERS, Layer, LayerKey, LayerVersion
-from squib.model.limits import CODE_STORAGE_BYTES, MAX_LAYERS_PER_PAGE
+from squib.model.limits import MAX_LAYERS_PER_PAGE
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.runtime import NAMED_IN_ERRORS, NAMED_IN_LAYER_FILTERS, is_known
 from squib.store.base import Store, Transaction
@@ -36,8 +36,7 @@ class LayerService:
         clock: Clock,
         code_locations: CodeLocations,
         objects: S3Objects,
-        *,
-        code_storage_bytes: int = CODE_STORAGE_BYTES,
+        usage: CodeUsage,
     ) -> None:
         self._store = store
         self._layers = store.collection(LAYERS)
@@ -45,7 +44,7 @@ class LayerService:
         self._clock = clock
         self._code_locations = code_locations
         self._objects = objects
-        self._code_storage_bytes = code_storage_bytes
+        self._usage = usage
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -63,7 +62,7 @@ class LayerService:
         key = layer_of(call)
         content = await archive_of(call, given["Content"], self._objects)
         plan = await asyncio.to_thread(check_archive, content)
-        check_storage(self._store, call, len(content), self._code_storage_bytes)
+        self._usage.check(call.account_id, call.region, len(content))
         code = CodeRef(
             digest=await self._store.blobs.put(content),
             size_bytes=len(content),

@@ -22,6 +22,7 @@ from squib.control_plane.lambda_.runtime_management import RuntimeManagementServ
 from squib.control_plane.lambda_.s3 import S3Objects, S3Options
 from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.urls import FunctionUrlService
+from squib.control_plane.lambda_.usage import CodeUsage
 from squib.control_plane.lambda_.versions import VersionService
 from squib.model.event_source import SourceKind
 from squib.model.function_url import FunctionUrlAddress
@@ -59,18 +60,15 @@ class LambdaService:
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
         objects = S3Objects(options.s3)
+        usage = CodeUsage(store, limit_bytes=options.code_storage_bytes)
         self._parts = (
-            FunctionService(store, self.code_locations, account_concurrency=options.account_concurrency),
-            ChangeService(store, clock, entropy, objects, code_storage_bytes=options.code_storage_bytes),
-            VersionService(store, clock, entropy),
-            AliasService(store, entropy),
-            LayerService(
-                store,
-                clock,
-                self.code_locations,
-                objects,
-                code_storage_bytes=options.code_storage_bytes,
+            FunctionService(
+                store, self.code_locations, usage, account_concurrency=options.account_concurrency
             ),
+            ChangeService(store, clock, entropy, objects, usage),
+            VersionService(store, clock, entropy, usage),
+            AliasService(store, entropy),
+            LayerService(store, clock, self.code_locations, objects, usage),
             LayerPolicyService(store, entropy),
             CodeSigningService(store, clock, entropy),
             FunctionCodeSigningService(store),

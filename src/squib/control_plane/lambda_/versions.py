@@ -16,6 +16,7 @@ from squib.control_plane.lambda_.lookup import (
 from squib.control_plane.lambda_.pages import page_size, page_start
 from squib.control_plane.lambda_.publishing import publish, unchanged_version
 from squib.control_plane.lambda_.shapes import configuration, summary
+from squib.control_plane.lambda_.usage import CodeUsage
 from squib.control_plane.pagination import marker
 from squib.model.arn import FunctionReference
 from squib.model.errors import InvalidParameterValue
@@ -27,8 +28,8 @@ from squib.store.base import Store, Transaction
 class VersionService:
     """The operations on published versions; they are read and deleted as functions are."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy) -> None:
-        self._store, self._clock, self._entropy = store, clock, entropy
+    def __init__(self, store: Store, clock: Clock, entropy: Entropy, usage: CodeUsage) -> None:
+        self._store, self._clock, self._entropy, self._usage = store, clock, entropy, usage
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -41,6 +42,9 @@ class VersionService:
         given = call.input
         parameters.refuse_unsupported(call.operation, given, handled=_PUBLISH)
         reference = unqualified(reference_of(call))
+        current = record_of(self._store.memory, reference)
+        if unchanged_version(self._store.memory, current) is None:
+            self._usage.check(call.account_id, call.region, current.declared.code.size_bytes)
         now_ms = self._clock.now_ms()
         revision_id, latest_revision_id = self._entropy.request_id(), self._entropy.request_id()
 
