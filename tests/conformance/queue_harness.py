@@ -1,6 +1,7 @@
 """What tests of a store's queues share: a clock to set, queues, and messages."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -16,6 +17,7 @@ ACCOUNT = AccountId("000000000000")
 REGION = Region("us-east-1")
 START_MS = 1_700_000_000_000
 _numbers = count(1)
+_ID_PREFIX = f"{os.getpid()}"
 
 
 class SetClock:
@@ -100,7 +102,7 @@ async def declare(store: Store, name: str, now_ms: EpochMs, **attributes: Any) -
 
 def message(body: str, **more: Any) -> NewMessage:
     """A message of its own id."""
-    return NewMessage(message_id=f"id-{next(_numbers)}", body=body, sender_id="me", **more)
+    return NewMessage(message_id=f"{_ID_PREFIX}-{next(_numbers)}", body=body, sender_id="me", **more)
 
 
 def run(tmp_path: Path, story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
