@@ -18,11 +18,21 @@ class AccessKey:
     secret_access_key: str
 
 
-def signed(method: str, port: int, path: str, body: bytes, key: AccessKey) -> bytes:
-    """The whole request for the Lambda API on 127.0.0.1, signed with the time of now."""
+def signed(
+    method: str,
+    port: int,
+    path: str,
+    body: bytes,
+    key: AccessKey,
+    *,
+    service: str = "lambda",
+    target: str | None = None,
+) -> bytes:
+    """The whole request for an API on 127.0.0.1, signed with the time of now; `target` is X-Amz-Target."""
     host = f"127.0.0.1:{port}"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{stamp[:8]}/{REGION}/lambda/aws4_request"
+    scope = f"{stamp[:8]}/{REGION}/{service}/aws4_request"
+    names = "host;x-amz-date" if target is None else "host;x-amz-date;x-amz-target"
     canonical = "\n".join(
         [
             method,
@@ -30,8 +40,9 @@ def signed(method: str, port: int, path: str, body: bytes, key: AccessKey) -> by
             "",
             f"host:{host}",
             f"x-amz-date:{stamp}",
+            *([] if target is None else [f"x-amz-target:{target}"]),
             "",
-            "host;x-amz-date",
+            names,
             hashlib.sha256(body).hexdigest(),
         ]
     )
@@ -45,8 +56,9 @@ def signed(method: str, port: int, path: str, body: bytes, key: AccessKey) -> by
         f"Host: {host}",
         f"X-Amz-Date: {stamp}",
         f"Authorization: AWS4-HMAC-SHA256 Credential={key.access_key_id}/{scope}, "
-        f"SignedHeaders=host;x-amz-date, Signature={signature}",
+        f"SignedHeaders={names}, Signature={signature}",
         "Content-Type: application/json",
+        *([] if target is None else [f"X-Amz-Target: {target}"]),
         f"Content-Length: {len(body)}",
     ]
     return "\r\n".join([*head, "", ""]).encode() + body
