@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from harness.s3 import S3
 from harness.squib import Squib, clean_environment
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -18,9 +19,16 @@ settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
-def squib() -> Iterator[Squib]:
+def s3() -> Iterator[S3]:
+    """The S3 that `squib` reads code from. Tests keep apart by the buckets that they put objects into."""
+    with S3() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def squib(s3: S3) -> Iterator[Squib]:
     """A squib with full isolation where this machine allows it. Tests keep apart by function names."""
-    with Squib() as running:
+    with Squib("--s3-endpoint", s3.url) as running:
         yield running
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from compat.scenarios import catalogue, recordings
 from compat.scenarios.scene import SCENARIOS, Scene
+from harness.s3 import S3
 from harness.squib import Squib
 
 RECORDED = recordings.find()
@@ -18,8 +19,8 @@ ANSWERS = recordings.load(RECORDED) if RECORDED else {}
 
 
 @pytest.mark.parametrize("name", catalogue.played())
-def test_scenario_goes_as_with_aws(name: str, squib: Squib, ready_runtimes: frozenset[str]) -> None:
-    scene = Scene(name, ANSWERS[name], squib, ready_runtimes)
+def test_scenario_goes_as_with_aws(name: str, squib: Squib, s3: S3, ready_runtimes: frozenset[str]) -> None:
+    scene = Scene(name, ANSWERS[name], squib, s3, ready_runtimes)
     try:
         SCENARIOS[name](scene)
     finally:

@@ -32,13 +32,10 @@ NO_KEY = (
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[S3]:
-    with S3(OBJECTS, denied=frozenset({"code/secret.zip"})) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def with_s3(s3: S3) -> Iterator[Squib]:
+    """A squib that signs what it asks S3 for."""
+    s3.objects |= OBJECTS
+    s3.denied.add("code/secret.zip")
     keys = {"SQUIB_S3_ACCESS_KEY_ID": "AKIDOFS3", "SQUIB_S3_SECRET_ACCESS_KEY": "secret"}
     with Squib("--s3-endpoint", s3.url, variables=keys) as squib:
         yield squib
@@ -109,8 +106,16 @@ def test_what_s3_refuses_is_told_in_its_words(
         assert refused.value.response["Error"]["Message"] == message
 
 
-def test_without_an_endpoint_the_refusal_says_what_to_do(squib: Squib) -> None:
-    with pytest.raises(ClientError) as refused:
+def test_without_a_key_requests_are_not_signed(squib: Squib, s3: S3) -> None:
+    s3.objects["open/code.zip"] = returning("open")
+    function = create(squib, "code.zip", "open")
+    function.wait_active()
+    assert function.invoke().value == "open"
+    assert s3.signatures[-1] == ""
+
+
+def test_without_an_endpoint_the_refusal_says_what_to_do() -> None:
+    with Squib() as squib, pytest.raises(ClientError) as refused:
         create(squib, "first.zip")
     error = refused.value.response["Error"]
     assert error["Code"] == "InvalidParameterValueException"
@@ -118,7 +123,7 @@ def test_without_an_endpoint_the_refusal_says_what_to_do(squib: Squib) -> None:
 
 
 def test_an_endpoint_that_is_not_there_is_our_fault() -> None:
-    with S3({}) as s3:
+    with S3() as s3:
         gone = s3.url
     with Squib("--s3-endpoint", gone) as squib:
         with pytest.raises(ClientError) as refused:

@@ -1,17 +1,19 @@
 """An S3 of a few objects: what squib asks it for, it answers as S3 does. Not more."""
 
 import threading
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class S3:
-    """Serves `objects` ("bucket/key" or "bucket/key?version" -> content) on loopback; a context manager."""
+    """Serves objects on loopback; a context manager."""
 
-    def __init__(self, objects: Mapping[str, bytes], denied: frozenset[str] = frozenset()) -> None:
-        self.objects, self.denied = objects, denied
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        """"bucket/key" or "bucket/key?version" -> content. May be added to at any time."""
+        self.denied: set[str] = set()
+        """Names that nobody may read."""
         self.signatures: list[str] = []
         """The Authorization header of each request, empty for none."""
         server = self

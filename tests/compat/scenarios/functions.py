@@ -402,3 +402,26 @@ def retired_runtime(scene: Scene) -> None:
     given = {"Role": ROLE, "Handler": "index.handler", "Code": {"ZipFile": CODE}}
     name = unique_name("retired")
     scene.ask("deprecation_error", "create_function", FunctionName=name, Runtime=scene.parameter, **given)
+
+
+@scenario(f"{_F}test_lambda_code_location_s3")
+def code_in_s3(scene: Scene) -> None:
+    bucket = unique_name("bucket")
+    name = scene.function("create_response_s3", Code=scene.put_object(bucket, "code.zip", CODE))
+    function = {"FunctionName": name}
+    scene.ask("get-function-response", "get_function", **function)
+    other = scene.put_object(bucket, "other.zip", slow_code())
+    scene.ask("update-function-response", "update_function_code", **function, **other)
+    scene.ask("get-function-response-updated", "get_function", **function)
+    scene.settle(name)
+
+
+@scenario(f"{_F}test_lambda_code_location_s3_errors")
+def refused_by_s3(scene: Scene) -> None:
+    bucket = unique_name("bucket")
+    there = scene.put_object(bucket, "code.zip", CODE)
+    wrong_bucket, wrong_key = {**there, "S3Bucket": "no-such-bucket"}, {**there, "S3Key": "none.zip"}
+    function = {"FunctionName": scene.function(Code=there)}
+    for answer, code in (("wrong-bucket", wrong_bucket), ("wrong-key", wrong_key)):
+        scene.function(f"create-error-{answer}", Code=code)
+        scene.ask(f"update-error-{answer}", "update_function_code", **function, **code)

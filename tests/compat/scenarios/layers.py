@@ -56,6 +56,13 @@ def refused(scene: Scene) -> None:
         _publish(scene, f"publish_layer_version_exc_{answer}", name, **both)
 
 
+@scenario(f"{_L}test_layer_s3_content")
+def content_in_s3(scene: Scene) -> None:
+    content = scene.put_object(unique_name("bucket"), "layer.zip", _CONTENT["ZipFile"])
+    publish = "publish_layer_version"
+    scene.ask("publish_layer_result", publish, LayerName=unique_name("layer"), Content=content)
+
+
 @scenario(f"{_L}test_layer_lifecycle")
 def lifecycle(scene: Scene) -> None:
     function = {"FunctionName": scene.deployed()}

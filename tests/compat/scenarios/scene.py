@@ -11,6 +11,7 @@ import botocore.exceptions
 from compat.scenarios.comparison import Comparison
 from compat.scenarios.recordings import Answers
 from harness.functions import ROLE, zip_of
+from harness.s3 import S3
 from harness.squib import Squib, unique_name
 
 REGION: Final = "us-east-1"
@@ -49,8 +50,9 @@ def scenario(*names: str) -> Callable[[Play], Play]:
 class Scene:
     """One scenario being played. `differences`: name of the answer -> what differs in it."""
 
-    def __init__(self, name: str, recorded: Answers, squib: Squib, runtimes: Set[str]) -> None:
+    def __init__(self, name: str, recorded: Answers, squib: Squib, s3: S3, runtimes: Set[str]) -> None:
         self.name, self._recorded, self._squib, self._runtimes = name, recorded, squib, runtimes
+        self._s3 = s3
         self.parameter = name[name.index("[") + 1 : -1] if "[" in name else ""
         self.region = REGION
         self.account_id = ROLE.split(":")[4]
@@ -99,6 +101,11 @@ class Scene:
     def recorded(self, answer: str) -> Any:
         """The recorded answer of this name, for a scenario that must know a size from it."""
         return self._recorded[answer]
+
+    def put_object(self, bucket: str, key: str, content: bytes) -> dict[str, str]:
+        """Puts an object into the S3 that squib reads; gives the code parameters that name it."""
+        self._s3.objects[f"{bucket}/{key}"] = content
+        return {"S3Bucket": bucket, "S3Key": key}
 
     # --- functions
 
