@@ -166,6 +166,25 @@ def test_a_user_assumes_a_role_and_signs_as_its_session(squib: Squib) -> None:
         assert secret not in squib.output
 
 
+def test_the_simulator_answers_through_the_sdk(squib: Squib) -> None:
+    iam = squib.client("iam")
+    name = unique_name("user")
+    user = iam.create_user(UserName=name)["User"]
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(ALLOW, indent=2))
+    (result,) = iam.simulate_principal_policy(
+        PolicySourceArn=user["Arn"],
+        ActionNames=["sqs:SendMessage"],
+        ResourceArns=["arn:aws:sqs:eu-west-1:000000000000:q"],
+        ContextEntries=[
+            {"ContextKeyName": "aws:a", "ContextKeyValues": ["b"], "ContextKeyType": "stringList"}
+        ],
+    )["EvaluationResults"]
+    assert (result["EvalDecision"], result["EvalActionName"]) == ("allowed", "sqs:SendMessage")
+    (matched,) = result["ResourceSpecificResults"][0]["MatchedStatements"]
+    assert matched["SourcePolicyId"] == f"user_{name}_p"
+    assert (matched["StartPosition"]["Line"], matched["EndPosition"]["Line"]) == (3, 8)
+
+
 def cli(squib: Squib, *arguments: str, key: tuple[str, str] | None = None) -> Any:
     """What a command of the AWS command line prints."""
     key_id, secret = key or squib.root_key()

@@ -12,6 +12,7 @@ from squib.control_plane.iam import (
     groups,
     managed_policies,
     roles,
+    simulate,
     tags,
     users,
 )
@@ -32,6 +33,7 @@ _OPERATIONS: Final[Mapping[str, Operation]] = {
     **access_keys.OPERATIONS,
     **tags.OPERATIONS,
     **account.OPERATIONS,
+    **simulate.OPERATIONS,
 }
 
 
