@@ -43,6 +43,7 @@ from squib.environment.pool import Pool, PoolOptions
 from squib.environment.rootfs import root_spec
 from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
 from squib.gateway.authorize import Authorizer
+from squib.gateway.function_url import FunctionUrls
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
@@ -53,6 +54,7 @@ from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
 from squib.model.concurrency import RESERVED_CONCURRENCY
 from squib.model.errors import PlatformError
+from squib.model.function_url import FUNCTION_URLS, FunctionUrlAddress
 from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
 from squib.model.runtime import SUPPORTED
 from squib.model.user_key import USER_KEYS
@@ -333,7 +335,9 @@ class _Parts:
         self._activation = Activation(
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
-        lambda_service = LambdaService(store, clock, entropy, LambdaOptions(s3=_s3_options(settings)))
+        domain = settings.server.function_url_domain
+        options = LambdaOptions(s3=_s3_options(settings), function_urls=FunctionUrlAddress(domain))
+        lambda_service = LambdaService(store, clock, entropy, options)
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
             "logs": LogsService(store.logs),
@@ -367,6 +371,9 @@ class _Parts:
             ),
             prompt_handlers={("lambda", "Invoke"): invoke.invoke_promptly},
             pages={"/_squib/code/": lambda_service.code_locations.download},
+            urls=FunctionUrls(
+                store.collection(FUNCTION_URLS), self._permissions, invoke.invoke, domain=domain
+            ),
         )
         limits = HttpLimits(max_body_bytes=MAX_CREATE_REQUEST_BYTES)
         self._http = HttpServer(self._gateway.on_exchange, limits, on_too_large=self._gateway.on_too_large)

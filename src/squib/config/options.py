@@ -72,6 +72,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("port", Server, integer(0, 65_535), 4566, "Port to listen on; 0 takes a free one."),
     Option(
+        "function_url_domain",
+        Server,
+        text(r"[a-z0-9-]+(\.[a-z0-9-]+)*", "a domain name"),
+        None,
+        "Domain of function URLs, ID.lambda-url.REGION.DOMAIN, whose host names lead to squib.",
+        "none: URLs are paths below squib's own address",
+    ),
+    Option(
         "data_dir",
         Storage,
         DIRECTORY,

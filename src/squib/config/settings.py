@@ -15,6 +15,8 @@ class Server:
     port: int
     """0 takes a free port."""
     drain_timeout_s: int
+    function_url_domain: str | None
+    """What ends the host names of function URLs; None: they are given by path."""
 
     @property
     def is_loopback(self) -> bool:

@@ -16,6 +16,7 @@ from squib.gateway.admin import PREFIX, Admin, Page
 from squib.gateway.authenticate import Authenticator, Credentials, Trust
 from squib.gateway.authorize import Authorizer
 from squib.gateway.chain import Chain, Response
+from squib.gateway.function_url import FunctionUrls
 from squib.gateway.models import ServiceModels
 from squib.gateway.route import protocol_of, route, service_of, too_large
 from squib.gateway.wire import error_shapes
@@ -78,6 +79,7 @@ class Gateway:
         options: GatewayOptions,
         pages: Mapping[str, Page] | None = None,
         prompt_handlers: Mapping[tuple[str, str], PromptHandler] | None = None,
+        urls: FunctionUrls | None = None,
     ) -> None:
         """`pages` are further pages of `Admin`; `prompt_handlers` are asked before `handlers`."""
         self._clock = clock
@@ -89,9 +91,9 @@ class Gateway:
             default_account_id=options.default_account_id,
             default_region=options.default_region,
         )
-        self._chain = Chain(
-            handlers, Authenticator(credentials, trust), authorizer, self._models, prompt_handlers or {}
-        )
+        self._authenticator = Authenticator(credentials, trust)
+        self._urls = urls
+        self._chain = Chain(handlers, self._authenticator, authorizer, self._models, prompt_handlers or {})
         self._admin = Admin(lambda: self.is_ready, self._chain.not_built, pages or {})
         self._tasks: asyncio.TaskGroup | None = None
         self._open = 0
@@ -153,7 +155,7 @@ class Gateway:
                 _give_up(exchange, request.request_id)
             self._ended_one()
 
-        if not self._chain.answer_promptly(request, respond):
+        if self._is_to_url(request) or not self._chain.answer_promptly(request, respond):
             tasks.create_task(self._serve(exchange, request))
 
     def on_too_large(self, exchange: Exchange) -> None:
@@ -182,7 +184,10 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange, request: RawRequest) -> None:
         try:
-            if request.path.startswith(PREFIX):
+            if self._urls is not None and self._is_to_url(request):
+                status, headers, body = await self._urls.answer(request, self._authenticator.authenticate)
+                headers = [*headers, ("x-amzn-RequestId", request.request_id)]
+            elif request.path.startswith(PREFIX):
                 status, page_headers, body = await self._admin.answer(request)
                 headers = [*page_headers, ("x-amzn-RequestId", request.request_id)]
             else:
@@ -204,6 +209,9 @@ class Gateway:
             _give_up(exchange, request.request_id)
         finally:
             self._ended_one()
+
+    def _is_to_url(self, request: RawRequest) -> bool:
+        return self._urls is not None and self._urls.claims(request)
 
     def _ended_one(self) -> None:
         self._open -= 1
