@@ -175,6 +175,7 @@ def _start_launcher(
 
 
 async def _serve(settings: Settings, machine: Machine) -> int:
+    gc.collect()
     gc.disable()  # until memory is settled: what is read from the store at the start stays
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -274,7 +275,6 @@ async def _driver(
 def settle_memory() -> None:
     """Takes what lives for ever out of the garbage collector's sight and lets it look less often: requests
     leave no cycles, and each look costs all of them time."""
-    gc.collect()
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 20, 50)
