@@ -118,6 +118,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str = "x86_64"
     package_type: str = "Zip"
     tracing_mode: str = "PassThrough"
+    snap_start: str = "None"
+    """`SnapStart.ApplyOn`. No snapshot is taken, which `OptimizationStatus` says."""
     logging: LoggingConfig
     state: State
     state_reason: str | None = None

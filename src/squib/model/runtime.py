@@ -34,6 +34,14 @@ _NEWER: Final = frozenset(
 SUPPORTED: Final = frozenset(NAMED_IN_ERRORS.split(", ")) | _NEWER
 """Runtimes that a function may be created with."""
 
+WITH_SNAP_START: Final = SUPPORTED & frozenset(
+    (
+        *("java11", "java17", "java21", "java25", "java11.al2023", "java17.al2023"),
+        *("python3.12", "python3.13", "python3.14", "python3.15", "dotnet8", "dotnet10"),
+    )
+)
+"""Lambda developer guide, SnapStart, "Supported features": Java 11, Python 3.12, .NET 8 and later."""
+
 DEPRECATED: Final = frozenset(
     (
         *("nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x", "nodejs12.x"),
@@ -47,6 +55,12 @@ DEPRECATED: Final = frozenset(
 def is_known(name: str) -> bool:
     """Whether a layer may name the runtime, old ones included."""
     return name in SUPPORTED or name in DEPRECATED
+
+
+def check_snap_start(applies_on: str, name: str) -> None:
+    """Raises InvalidParameterValue where SnapStart is asked for and AWS does not have it for the runtime."""
+    if applies_on != "None" and name not in WITH_SNAP_START:
+        raise InvalidParameterValue(f"{name} is not supported for SnapStart enabled functions.")
 
 
 def check_runtime(name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import botocore.config
 import botocore.exceptions
+import pytest
 
 from compat.scenarios.comparison import Comparison
 from compat.scenarios.recordings import Answers
@@ -144,6 +145,11 @@ class Scene:
             free = [name for name in _STAND_INS if name in self._runtimes]
             self.stand_ins[recorded] = next((name for name in free if name not in taken), free[0])
         return self.stand_ins[recorded]
+
+    def need_any(self, *runtimes: str) -> None:
+        """Skips the test where this machine has none of these."""
+        if not self._runtimes.intersection(runtimes):
+            pytest.skip(f"this machine has none of {', '.join(runtimes)}")
 
     def arn(self, name: str, *qualifier: str) -> str:
         """The ARN of a function of ours."""

@@ -212,6 +212,7 @@ _SNAPPED = (
 
 
 def _snapped(scene: Scene, **given: Any) -> str:
+    scene.need_any("python3.12", "python3.13", "python3.14")  # to stand in for what also has SnapStart
     language = scene.parameter.rstrip("0123456789.")
     return scene.function(
         "create_function_response",

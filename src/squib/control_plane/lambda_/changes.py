@@ -36,6 +36,7 @@ from squib.model.function import (
 )
 from squib.model.limits import MAX_FUNCTION_NAME_LENGTH
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
+from squib.model.runtime import check_snap_start
 from squib.model.units import ArchiveDigest
 from squib.store.base import Store, Transaction
 
@@ -92,6 +93,7 @@ class ChangeService:
                 given.get("LoggingConfig") or {}, LoggingConfig(log_group=f"/aws/lambda/{key.name}")
             ),
         }
+        check_snap_start(fields.get("snap_start", "None"), fields["runtime"])
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
         check_tags(tags)
         arns: Sequence[str] = given.get("Layers") or ()
@@ -189,6 +191,8 @@ class ChangeService:
         attached(arns or (), reference.key, call.principal, self._store.memory)
 
         def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
+            applies_on = fields.get("snap_start", declared.snap_start)
+            check_snap_start(applies_on, fields.get("runtime", declared.runtime))
             layers = declared.layers
             if arns is not None:
                 layers = attached(arns, reference.key, call.principal, transaction)

@@ -53,7 +53,6 @@ _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
     "ImageConfig": _without("EntryPoint", "Command", "WorkingDirectory"),
     "KMSKeyArn": _falsy,
     "PackageType": lambda value: value == "Zip",
-    "SnapStart": lambda value: value.get("ApplyOn", "None") == "None",
     "SourceKMSKeyArn": _falsy,
     "TracingConfig": lambda value: value.get("Mode", "PassThrough") == "PassThrough",
     "VpcConfig": _without("Ipv6AllowedForDualStack"),
@@ -170,6 +169,8 @@ def fields(given: Input, *, account_id: AccountId) -> dict[str, Any]:
         changed["environment_variables"] = SecretMap(environment_variables(given["Environment"]))
     if given.get("EphemeralStorage") is not None:
         changed["ephemeral_mib"] = given["EphemeralStorage"]["Size"]
+    if given.get("SnapStart") is not None:
+        changed["snap_start"] = given["SnapStart"].get("ApplyOn") or "None"
     if given.get("VpcConfig") is not None:
         _check_vpc(given["VpcConfig"])
         changed["extra"] = {"VpcConfig": _NO_VPC}
@@ -191,8 +192,8 @@ _PLAIN: Final = {
     "MemorySize": "memory_mib",
 }
 _NO_VPC: Final = {"Ipv6AllowedForDualStack": False, "SecurityGroupIds": [], "SubnetIds": [], "VpcId": ""}
-CONFIGURATION: Final = frozenset((*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig"))
-"""Configuration parameters that take effect."""
+CONFIGURATION: Final = frozenset((*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig", "SnapStart"))
+"""Configuration parameters that take effect, and SnapStart, whose answer says that it is off."""
 
 
 def _check_vpc(given: Input) -> None:

@@ -48,7 +48,7 @@ def summary(version: FunctionVersion, *, qualifier: str | None = None) -> dict[s
         "PackageType": version.package_type,
         "Architectures": [version.architecture],
         "EphemeralStorage": {"Size": version.ephemeral_mib},
-        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
+        "SnapStart": {"ApplyOn": version.snap_start, "OptimizationStatus": "Off"},
         "LoggingConfig": _logging(version),
         **version.extra,
     }

@@ -11,7 +11,7 @@ import msgspec
 from squib.clock import Entropy
 from squib.control_plane.lambda_.lookup import record_of
 from squib.model.arn import FunctionReference, parse_function_arn, parse_function_reference
-from squib.model.errors import InvalidParameterValue, UnsupportedParameter
+from squib.model.errors import InvalidParameterValue, ResourceNotFound, UnsupportedParameter
 from squib.model.function import FUNCTIONS
 from squib.model.limits import MAX_TAGS
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
@@ -82,6 +82,8 @@ class TagService:
         for kind in self._kinds:
             if kind.names(arn):
                 return kind
+        if ":capacity-provider:" in arn:
+            raise ResourceNotFound(f"Capacity provider not found: {arn}")  # none can be made
         raise UnsupportedParameter(call.operation, f"Resource ({arn})")
 
 
