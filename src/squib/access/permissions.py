@@ -74,9 +74,11 @@ class Permissions:
         self._sessions: dict[tuple[str, str, str | None], Principal] = {}
 
     def needs_no_policy(self, principal: Principal, resource: str) -> bool:
-        """Whether root acts on what is its own, and nothing could deny that."""
+        """Whether root acts on what is its own, and nothing could deny that: a session of root's own is bound
+        by what GetSessionToken says."""
         return (
             principal.kind is PrincipalKind.ROOT
+            and principal.session is None
             and self._organization.is_empty
             and self._resources.of(resource) is None
         )

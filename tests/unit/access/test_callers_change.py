@@ -5,9 +5,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from harness.iam import ACCOUNT, NOW, World, opened, policy, trust
+from squib.access.permissions import Permissions
+from squib.access.resources import ResourceBook
+from squib.clock import SystemClock
 from squib.iam.context import Context
 from squib.iam.evaluate import Request, evaluate
-from squib.model.identity import Principal
+from squib.model.identity import Principal, root_principal
 
 QUEUE = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:q"
 
@@ -113,5 +116,15 @@ def test_a_session_token_does_nothing_in_iam(tmp_path: Path) -> None:
         assert may(world, bob, "iam:ListUsers", "*") and not may(world, session, "iam:ListUsers", "*")
         root = await world.principal_of((await world.call("GetSessionToken"))["Credentials"])
         assert may(world, root, "sqs:SendMessage") and not may(world, root, "iam:ListUsers", "*")
+
+    run(tmp_path, story)
+
+
+def test_roots_own_session_is_not_above_policies_as_root_is(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        session = await world.principal_of((await world.call("GetSessionToken"))["Credentials"])
+        permissions = Permissions(world.identities, world.callers, ResourceBook(world.store), SystemClock())
+        assert permissions.needs_no_policy(root_principal(ACCOUNT), QUEUE)
+        assert not permissions.needs_no_policy(session, QUEUE)
 
     run(tmp_path, story)

@@ -108,7 +108,9 @@ def _query(
     if model is not None:
         namespace = f' xmlns="{model.metadata.xml_namespace}"'
         shape = model.shapes.get(error.code)
-        if shape is not None and error.code not in _QUERY_NAMES:
+        # An expired web identity token has the code of an expired signature's, and the model's own status.
+        is_own = shape is not None and error.status == shape.error.http_status_code
+        if shape is not None and (is_own or error.code not in _QUERY_NAMES):
             code = shape.error.code or code
             status = shape.error.http_status_code or status
     kind = "Sender" if status < 500 else "Receiver"
