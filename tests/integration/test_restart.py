@@ -1,5 +1,6 @@
 """Stopping and starting: in good order, twice at a time, and with work under way."""
 
+import shutil
 import signal
 import stat
 import urllib.request
@@ -40,6 +41,26 @@ def test_functions_logs_and_keys_survive_a_restart() -> None:
             "events"
         ]
         assert [event["message"] for event in events] == ["kept line\n"] * 2
+
+
+def test_versions_and_sealed_variables_survive_a_restart_that_finds_no_unpacked_code() -> None:
+    data_dir = new_data_dir()
+    source = (
+        "import os\ndef handler(event, context):\n    return [context.function_version, os.environ['WORD']]\n"
+    )
+    with Squib(data_dir=data_dir) as squib:
+        function = squib.deploy(source, Environment={"Variables": {"WORD": "not-for-the-database"}})
+        client = squib.client()
+        client.publish_version(FunctionName=function.name)
+        client.create_alias(FunctionName=function.name, Name="live", FunctionVersion="1")
+    for path in data_dir.glob("squib.db*"):
+        assert b"not-for-the-database" not in path.read_bytes()
+    shutil.rmtree(data_dir / "code")
+    with Squib(data_dir=data_dir) as again:
+        again.owns_data = True
+        live = Function(again.client(), f"{function.name}:live", f"{function.arn}:live")
+        assert live.invoke().value == ["1", "not-for-the-database"]
+        assert live.invoke().value == ["1", "not-for-the-database"]
 
 
 @pytest.mark.slow

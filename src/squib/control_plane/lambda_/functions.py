@@ -20,7 +20,6 @@ from squib.model.errors import InvalidParameterValue
 from squib.model.function import FUNCTIONS, LATEST, VERSIONS, FunctionKey, FunctionVersion, version_key
 from squib.model.limits import (
     ACCOUNT_CONCURRENCY,
-    CODE_STORAGE_BYTES,
     MAX_UNZIPPED_BYTES,
     MAX_ZIP_UPLOAD_BYTES,
 )
@@ -134,7 +133,7 @@ class FunctionService:
         return OperationResult(
             output={
                 "AccountLimit": {
-                    "TotalCodeSize": CODE_STORAGE_BYTES,
+                    "TotalCodeSize": self._usage.limit_bytes,
                     "CodeSizeUnzipped": MAX_UNZIPPED_BYTES,
                     "CodeSizeZipped": MAX_ZIP_UPLOAD_BYTES,
                     "ConcurrentExecutions": self._account_concurrency,

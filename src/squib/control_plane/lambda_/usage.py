@@ -18,7 +18,8 @@ class CodeUsage:
     """The use of every account and region. Every version counts, whether or not it shares its archive."""
 
     def __init__(self, store: Store, *, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
+        """Of every account, in each region."""
         self._functions: Counter[Place] = Counter()
         self._bytes: Counter[Place] = Counter()
         self._count(store, FUNCTIONS, lambda record: record.declared.code.size_bytes, self._functions)
@@ -35,7 +36,7 @@ class CodeUsage:
 
     def check(self, account_id: AccountId, region: Region, more_bytes: int) -> None:
         """Raises CodeStorageExceeded when there is no room for so much more."""
-        if self._bytes[account_id, region] + more_bytes > self._limit_bytes:
+        if self._bytes[account_id, region] + more_bytes > self.limit_bytes:
             raise CodeStorageExceeded("Code storage limit exceeded.", fields={"Type": "User"})
 
     def _count(
