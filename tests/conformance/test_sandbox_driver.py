@@ -32,6 +32,7 @@ from squib.environment.rootfs import root_spec
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.runtime_session import Meaning
 from squib.environment.runtimes import Runtime, RuntimeSearch, discover
+from squib.http.exchange import Exchange
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
 from squib.model.invocation import Invocation
@@ -77,6 +78,18 @@ done
 """
 
 
+EXTENSIONS = {
+    "good": """#!/bin/sh
+echo "extension $OWN in $PWD"
+trap 'echo asked to end; exit 7' TERM
+while true; do sleep 0.05; done
+""",
+    "short": "#!/bin/sh\nexit 3\n",
+    "unstartable": "",
+}
+"""`good` shows that SIGTERM is for the runtime alone: it would say so."""
+
+
 class Listener:
     """Stands where an environment does: talks to one sandbox, and keeps what it says."""
 
@@ -88,12 +101,15 @@ class Listener:
         self.ends: asyncio.Queue[End] = asyncio.Queue()
         self.ready: asyncio.Queue[None] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
+        self.calls: asyncio.Queue[Exchange] = asyncio.Queue()
+        self.extension_ends: asyncio.Queue[tuple[int, End]] = asyncio.Queue()
         self.wiring = Wiring(
             runtime_api=self.api.protocol,
             endpoint=endpoint.protocol_factory,
             on_log=lambda source, data: self.logs.append((source, data)),
             on_start=lambda: None,
             on_end=self.ends.put_nowait,
+            on_extension_end=lambda index, end: self.extension_ends.put_nowait((index, end)),
         )
         self._count = 0
 
@@ -107,6 +123,12 @@ class Listener:
 
     def on_handed_out(self) -> None:
         pass
+
+    def on_next(self) -> None:
+        pass
+
+    def on_extension_call(self, exchange: Exchange) -> None:
+        self.calls.put_nowait(exchange)
 
     def on_response(self, payload: bytes) -> None:
         self.sandbox.drain_logs()
@@ -160,7 +182,13 @@ class Bench:
         self.driver, self.runtimes, self.url, self.api = driver, runtimes, url, api
         self._numbers = iter(range(1, 1000))
 
-    async def start(self, runtime: str = "python3.11", handler: str = "app.handler") -> Listener:
+    async def start(
+        self,
+        runtime: str = "python3.11",
+        handler: str = "app.handler",
+        *,
+        extensions: tuple[str, ...] = (),
+    ) -> Listener:
         if runtime not in self.runtimes:
             pytest.skip(f"{runtime} is not on this machine")
         listener = Listener(self.api)
@@ -182,6 +210,9 @@ class Bench:
             },
             memory_mib=256,
             ephemeral_mib=512,
+            opt=CODE if extensions else None,
+            extensions=extensions,
+            extension_variables={"OWN": "theirs", "PATH": "/usr/bin:/bin"} if extensions else {},
         )
         listener.sandbox = await self.driver.create(spec, listener.wiring)
         return listener
@@ -245,6 +276,10 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Story], None]]:
     (code / "node.js").write_text(NODE)
     (code / "bootstrap").write_text(BOOTSTRAP)
     (code / "bootstrap").chmod(0o755)
+    (code / "extensions").mkdir()
+    for name, text in EXTENSIONS.items():
+        (code / "extensions" / name).write_text(text)
+        (code / "extensions" / name).chmod(0o755 if text else 0o644)
     wanted = ("python3.11", "nodejs20.x", "provided.al2023")
     runtimes = {name: one for name, one in discover(RuntimeSearch()).items() if name in wanted}
 
@@ -412,3 +447,71 @@ def test_closing_the_driver_ends_what_is_left(run: Run) -> None:
     run(story)
     for pid in pids:
         assert not Path(f"/proc/{pid}").exists()
+
+
+def test_runtime_can_be_asked_to_end_and_be_killed(run: Run) -> None:
+    async def story(bench: Bench) -> None:
+        one = await bench.start()
+        await one.ready.get()
+        one.sandbox.terminate_runtime()
+        assert await one.ends.get() == End(cause=EndCause.SIGNALED, status=15)
+        one.sandbox.terminate_runtime()  # nobody is there
+        one.sandbox.kill_runtime()
+        one.api.runtime_started()
+        await one.sandbox.restart()
+        await one.ready.get()
+        one.sandbox.kill_runtime()
+        assert (await one.ends.get()).status == 9
+        await one.sandbox.destroy()
+
+    run(story)
+
+
+def test_socket_is_of_the_sandboxes_own_network(run: Run) -> None:
+    async def story(bench: Bench) -> None:
+        one = await bench.start()
+        await one.ready.get()
+        made = await one.sandbox.open_socket()
+        loop = asyncio.get_running_loop()
+        with made:
+            port = int(bench.url.rsplit(":", 1)[1])
+            await loop.sock_connect(made, ("127.0.0.1", port))
+            await loop.sock_sendall(made, b"GET /seen HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"/seen" in await loop.sock_recv(made, 4096)
+        await one.sandbox.destroy()
+        if bench.driver.name == "sandbox":
+            with pytest.raises(OSError):
+                await one.sandbox.open_socket()
+
+    run(story)
+
+
+def test_extensions_start_before_the_runtime_and_end_apart_from_it(run: Run) -> None:
+    async def story(bench: Bench) -> None:
+        if bench.driver.name == "plain":
+            with pytest.raises(RuntimeUnavailable, match="external extensions"):
+                await bench.start(extensions=("good",))
+            return
+        one = await bench.start(extensions=("good", "short", "unstartable"))
+        ends = {await one.extension_ends.get() for _ in range(2)}
+        assert ends == {
+            (1, End(cause=EndCause.EXITED, status=3)),
+            (2, End(cause=EndCause.NOT_STARTED, status=13)),
+        }
+        assert one.ready.empty()
+        one.sandbox.begin_runtime()
+        await one.ready.get()
+        assert b'"own": "mine"' in await one.ask(b'{"do": ""}')
+        one.sandbox.terminate_runtime()
+        assert await one.ends.get() == End(cause=EndCause.SIGNALED, status=15)
+        assert one.extension_ends.empty()
+        await one.sandbox.kill()
+        assert one.extension_ends.empty() and one.ends.empty()
+        said = b"".join(data for source, data in one.logs if source is LogSource.EXTENSION)
+        assert said == b"extension theirs in /\n"
+        one.api.runtime_started()
+        await one.sandbox.restart()
+        assert {(await one.extension_ends.get())[0] for _ in range(2)} == {1, 2}
+        await one.sandbox.destroy()
+
+    run(story)

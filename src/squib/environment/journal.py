@@ -130,6 +130,7 @@ class Journal:
         """The runtime has answered, or never will; only of interest when `is_watched`."""
         self.drain()
         record = events.runtime_done(
+            self._clock.now_ms(),
             request_id=report.request_id,
             duration_ms=report.duration_ms,
             produced_bytes=produced_bytes,

@@ -6,13 +6,12 @@ records of the Telemetry API, by the function's system log level.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import msgspec
 
 from squib.environment import platform_events as events
-from squib.environment.platform_events import LEVELS, Record
+from squib.environment.platform_events import LEVELS, Record, iso_time
 from squib.environment.report import Report
 from squib.model.limits import MAX_LOG_EVENT_BYTES
 from squib.model.units import EpochMs
@@ -149,12 +148,6 @@ class JsonLines:
 def encode_event(now_ms: EpochMs, kind: str, record: Record) -> bytes:
     """One event as JSON logs and telemetry show it."""
     return _encode({"time": iso_time(now_ms), "type": kind, "record": record})
-
-
-def iso_time(now_ms: EpochMs) -> str:
-    """`2026-01-31T12:34:56.789Z`."""
-    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z"
 
 
 # --- the runtime's bytes

@@ -4,13 +4,21 @@ One function for each kind; who shows them, and which, is decided by `log_lines`
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from squib.environment.report import Report
+from squib.model.units import EpochMs
 
 Record: TypeAlias = dict[str, Any] | str
 
 LEVELS: Final = {"DEBUG": 0, "INFO": 1, "WARN": 2}
+
+
+def iso_time(now_ms: EpochMs) -> str:
+    """`2026-01-31T12:34:56.789Z`."""
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z"
 
 
 def level(kind: str, record: Record) -> int:
@@ -53,15 +61,32 @@ def start(request_id: str, version: str) -> Record:
     return {"requestId": request_id, "version": version}
 
 
+def span(name: str, start_ms: EpochMs, duration_ms: float) -> dict[str, Any]:
+    """A part of an invocation's time."""
+    return {"name": name, "start": iso_time(start_ms), "durationMs": round(duration_ms, 3)}
+
+
 def runtime_done(
-    *, request_id: str, duration_ms: float, produced_bytes: int, status: str, error_type: str = ""
+    now_ms: EpochMs,
+    *,
+    request_id: str,
+    duration_ms: float,
+    produced_bytes: int,
+    status: str,
+    error_type: str = "",
 ) -> Record:
-    """The runtime has answered, or will not."""
+    """The runtime has answered just now, or will not."""
+    started_ms = EpochMs(now_ms - int(duration_ms))
     record: dict[str, Any] = {
         "requestId": request_id,
         "status": status,
         "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes},
     }
+    if status == "success":  # responses are passed on whole: sending one takes no time of its own
+        record["spans"] = [
+            span("responseLatency", started_ms, duration_ms),
+            span("responseDuration", now_ms, 0.0),
+        ]
     return _with_error(record, status, error_type)
 
 
@@ -75,7 +100,11 @@ def report(report: Report, peak_bytes: int) -> Record:
     }
     if report.init_duration_ms is not None:
         metrics["initDurationMs"] = round(report.init_duration_ms, 3)
-    record = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+    record: dict[str, Any] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
+    if report.extensions_since_ms is not None:
+        record["spans"] = [
+            span("extensionOverhead", report.extensions_since_ms, report.extensions_took_ms),
+        ]
     return _with_error(record, report.status, report.error_type)
 
 

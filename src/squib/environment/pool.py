@@ -33,7 +33,7 @@ from squib.model.log import LogGroupKey
 from squib.model.runtime import runtime_version_arn
 from squib.model.units import ArchiveDigest, EnvironmentId
 from squib.scheduler.assignment import Assignment, assign, least_recently_used
-from squib.scheduler.environment import HAS_INVOCATION, State
+from squib.scheduler.environment import IS_AT_WORK, State
 from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
 from squib.store.base import Logs
 
@@ -394,7 +394,7 @@ class Pool:
         for group in self._groups.values():
             yield bool(group.waiting)
         for environment in self._environments.values():
-            yield environment.state in HAS_INVOCATION
+            yield environment.state in IS_AT_WORK
 
 
 def _move(environment: Environment, place: int) -> None:

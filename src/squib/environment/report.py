@@ -4,6 +4,8 @@ import math
 
 import msgspec
 
+from squib.model.units import EpochMs
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One invocation's bill. Durations are milliseconds with a fraction."""
@@ -16,6 +18,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "success"
     """`success`, `error`, `timeout`."""
     error_type: str = ""
+    extensions_since_ms: EpochMs | None = None
+    """Wall clock: the runtime had answered, extensions had not finished yet. None without extensions."""
+    extensions_took_ms: float = 0.0
     is_platform_failure: bool = False
     """Not the function said that it failed: the text form shows the status only then."""
 

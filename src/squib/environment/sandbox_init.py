@@ -38,6 +38,8 @@ from squib.environment.sandbox_protocol import (
     Assign,
 )
 
+# The launcher ignores some, init handles one: neither is to be passed on to functions and what they start.
+INHERITED_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 OUT_OF_MEMORY_SCORE = "900"  # the kernel takes the runtime, not init, when the sandbox is out of memory
 
 
@@ -206,7 +208,8 @@ def run_process(init: Init, index: int, refusal: int) -> NoReturn:
     """The process of the runtime or of an extension: gives up everything, then reads what it is to run."""
     try:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in INHERITED_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         os.setsid()
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
@@ -297,6 +300,8 @@ def check_wrapper(path: str) -> None:
 
 def execute(programs: list[list[str]], variables: dict[str, str], refusal: int) -> NoReturn:
     """Replaces the process by the first program that there is; tells init the errno when that can't be."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python itself ignores them
+        signal.signal(number, signal.SIG_DFL)
     reason = 1
     for program in programs:
         try:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+import msgspec
+
 from squib.clock import Clock
 from squib.environment import failure as failures
 from squib.environment.driver import End, EndCause
@@ -11,6 +13,7 @@ from squib.environment.journal import Journal
 from squib.environment.report import Report
 from squib.model.errors import SquibError
 from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
+from squib.model.units import EpochMs
 
 Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 """Told the end of one invocation, exactly once; an exception when it was not the function's doing."""
@@ -28,6 +31,7 @@ class Serving:
         self._journal, self._clock = journal, clock
         self._done: Done | None = None
         self._answered: tuple[Invocation, Failure | None] | None = None
+        self._answered_ms = 0.0
 
     def begin(self, invocation: Invocation, done: Done, now_ms: float) -> None:
         """The environment was given an invocation."""
@@ -56,6 +60,7 @@ class Serving:
             self.cold_init_ms = None
         else:
             self._answered = (invocation, failure)
+            self._answered_ms = self._clock.monotonic_ms()
         tail = b""
         if invocation.wants_log_tail:
             journal.drain()
@@ -73,7 +78,12 @@ class Serving:
         self._journal.drain()
         if failure is not None:
             self._journal.failed(invocation, failure)
-        self._journal.unfinished = self._report(invocation, failure or answer)
+        took_ms = self._clock.monotonic_ms() - self._answered_ms
+        self._journal.unfinished = msgspec.structs.replace(
+            self._report(invocation, failure or answer),
+            extensions_since_ms=EpochMs(self._clock.now_ms() - int(took_ms)),
+            extensions_took_ms=took_ms,
+        )
         self.cold_init_ms = None
         self._journal.finish()
 

@@ -113,3 +113,4 @@ RULES: Final[Rules[State, Event, Do]] = {
 
 CAN_BE_ASSIGNED: Final = frozenset({State.IDLE, State.BROKEN})
 HAS_INVOCATION: Final = frozenset({State.BUSY, State.REINIT})
+IS_AT_WORK: Final = HAS_INVOCATION | {State.FINISHING}

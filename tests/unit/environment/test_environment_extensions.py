@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 
-from harness.environments import World
+from harness.environments import World, function
 from squib.environment.driver import End, EndCause
 from squib.environment.drivers.fake import (
     Call,
@@ -162,6 +163,29 @@ def test_reply_goes_out_at_once_and_the_environment_is_free_when_all_have_asked_
     assert [(name, kind) for name, kind, _ in seen[:2]] == [("slow", "INVOKE"), ("quick", "INVOKE")]
     (report,) = [line for line in world.events() if line.startswith("REPORT")]
     assert "\tDuration: 1000.00 ms\t" in report
+
+
+def test_json_log_tells_what_subscribers_are_told() -> None:
+    logging = msgspec.structs.replace(function().logging, log_format="JSON", system_log_level="DEBUG")
+
+    async def story(world: World) -> None:
+        await world.invoke(of=function(logging=logging))
+
+    world = World(watching([], slow=1), extensions=("slow",)).run(story)
+    records = [json.loads(line) for line in world.events()]
+    kinds = [record["type"].removeprefix("platform.") for record in records]
+    init = ["initStart", "initRuntimeDone", "initReport", "extension"]
+    assert kinds == [*init, "start", "runtimeDone", "report"]
+    by_kind = dict(zip(kinds, (record["record"] for record in records), strict=True))
+    assert by_kind["extension"]["events"] == ["INVOKE", "SHUTDOWN"]
+    assert [span["name"] for span in by_kind["runtimeDone"]["spans"]] == [
+        "responseLatency",
+        "responseDuration",
+    ]
+    assert by_kind["report"]["spans"] == [
+        {"name": "extensionOverhead", "start": "2026-01-31T12:34:56.000Z", "durationMs": 1000.0}
+    ]
+    assert by_kind["report"]["metrics"]["durationMs"] == 1000.0
 
 
 def test_next_invocation_waits_for_the_extensions_of_the_one_before_where_no_other_can_start() -> None:
