@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from test_compat_extensions import HANDLER, deploy, messages, wait_for
 
-from harness.extensions import SUBSCRIBER
+from harness.extensions import HANDLER, SUBSCRIBER, deploy, is_over, messages, wait_for
 from harness.squib import Squib
 
 pytestmark = pytest.mark.slow
@@ -38,7 +37,7 @@ def test_platform_events_and_lines_arrive_in_order(squib: Squib, protocol: str) 
     start = f"\nPROTOCOL = '{protocol}'\nlisten_{protocol.lower()}()\nregister()\nsay(*subscribe())\n"
     function = deploy(squib, {"subscriber": SUBSCRIBER + start + TELL}, Timeout=5)
     function.invoke()
-    wait_for(squib, function, told(1))
+    wait_for(squib, function, is_over(1))
     function.invoke()
     lines = wait_for(squib, function, told(2))
     events = received(lines)
@@ -70,7 +69,7 @@ def test_logs_api_has_its_own_events(squib: Squib) -> None:
     start = "\nlisten_http()\nregister()\nsay(*subscribe('2020-08-15/logs', '2021-03-18'))\n"
     function = deploy(squib, {"subscriber": SUBSCRIBER + start + TELL}, Timeout=5)
     function.invoke()
-    wait_for(squib, function, told(1))
+    wait_for(squib, function, is_over(1))
     function.invoke()
     events = received(wait_for(squib, function, told(2)))
     kinds = [event["type"].removeprefix("platform.") for event in events]

@@ -131,6 +131,11 @@ def wait_for(squib: Squib, function: Function, wanted: Callable[[list[str]], boo
         time.sleep(0.05)
 
 
+def is_over(count: int) -> Callable[[list[str]], bool]:
+    """So many invocations are, their extensions included: the environment takes another."""
+    return lambda found: sum(line.startswith("REPORT") for line in found) == count
+
+
 def events_of(lines: list[str], name: str) -> list[Any]:
     """What an ECHO extension was told."""
     start = f"{name} event "
