@@ -207,7 +207,7 @@ def test_a_wrong_secret_in_each_protocol(
         ("lambda", "list_capacity_providers", "NotImplementedException"),
         ("iam", "list_server_certificates", "NotImplemented"),
         ("logs", "describe_queries", "NotImplementedException"),
-        ("sqs", "list_queues", "UnknownOperationException"),
+        ("kinesis", "list_streams", "UnknownOperationException"),
         ("sns", "list_topics", "InvalidAction"),
         ("dynamodb", "list_tables", "UnknownOperationException"),
     ],
