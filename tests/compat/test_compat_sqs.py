@@ -1,6 +1,7 @@
 """Queues and messages with the AWS SDK, in the JSON protocol."""
 
 import json
+import re
 import time
 from typing import Any
 
@@ -62,9 +63,11 @@ def test_a_queue_is_made_found_described_and_deleted(squib: Squib) -> None:
     assert attributes["QueueArn"] == f"arn:aws:sqs:eu-west-1:000000000000:{name}"
     assert (attributes["DelaySeconds"], attributes["VisibilityTimeout"]) == ("5", "30")
     assert attributes["MaximumMessageSize"] == "1048576"
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "7", "Policy": "{}"})
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "sqs:PurgeQueue", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "7", "Policy": policy})
     chosen = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout", "Policy"])
-    assert chosen["Attributes"] == {"VisibilityTimeout": "7", "Policy": "{}"}
+    assert chosen["Attributes"] == {"VisibilityTimeout": "7", "Policy": policy}
     assert "Attributes" not in sqs.get_queue_attributes(QueueUrl=url)
     sqs.tag_queue(QueueUrl=url, Tags={"a": "b"})
     sqs.untag_queue(QueueUrl=url, TagKeys=["team"])
@@ -328,6 +331,7 @@ def test_attributes_are_checked(squib: Squib) -> None:
         ("MessageRetentionPeriod", "59", "InvalidAttributeValue"),
         ("DelaySeconds", "x", "InvalidAttributeValue"),
         ("Policy", "no json", "InvalidAttributeValue"),
+        ("Policy", "{}", "InvalidAttributeValue"),
         ("ContentBasedDeduplication", "true", "InvalidAttributeName"),
         ("FifoQueue", "false", "InvalidAttributeName"),
         ("QueueArn", "x", "InvalidAttributeName"),
@@ -365,6 +369,31 @@ def test_permissions_become_statements_of_the_policy(squib: Squib) -> None:
     sqs.remove_permission(QueueUrl=url, Label="l")
     assert "Attributes" not in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
     assert "can't find label" in refusal(sqs.remove_permission, QueueUrl=url, Label="l")[2]
+
+
+def test_another_account_may_what_the_queue_allows(squib: Squib) -> None:
+    sqs, other_account = squib.client("sqs"), "222233334444"
+    made = squib.command("account", "create", "--data-dir", str(squib.data_dir), other_account)
+    assert made.returncode == 0, made.stderr
+    printed = squib.command("env", "--data-dir", str(squib.data_dir), "--account", other_account).stdout
+    found = dict(re.findall(r"export AWS_(\w+)=(\S+)", printed))
+    other = squib.client(
+        "sqs",
+        aws_access_key_id=found["ACCESS_KEY_ID"],
+        aws_secret_access_key=found["SECRET_ACCESS_KEY"],
+    )
+    url = queue(sqs)
+    name = url.rsplit("/", 1)[1]
+    assert refusal(other.send_message, QueueUrl=url, MessageBody="m")[0] == "AccessDenied"
+    sqs.add_permission(
+        QueueUrl=url, Label="a-b", AWSAccountIds=[other_account], Actions=["SendMessage", "GetQueueUrl"]
+    )
+    assert other.get_queue_url(QueueName=name, QueueOwnerAWSAccountId="000000000000")["QueueUrl"] == url
+    entries = [{"Id": "1", "MessageBody": "from another account"}]
+    other.send_message_batch(QueueUrl=url, Entries=entries)
+    assert refusal(other.receive_message, QueueUrl=url)[0] == "AccessDenied"
+    [got] = received(sqs, url, AttributeNames=["SenderId"])
+    assert (got["Body"], got["Attributes"]["SenderId"]) == ("from another account", other_account)
 
 
 def test_a_purge_leaves_nothing_and_waits_a_minute_for_the_next(squib: Squib) -> None:

@@ -13,8 +13,10 @@ from squib.control_plane.sqs.redrive import (
     parse_redrive_policy,
     redrive_policy_text,
 )
-from squib.model.errors import UnsupportedParameter
+from squib.iam.document import parse_document
+from squib.model.errors import MalformedPolicyDocument, UnsupportedParameter
 from squib.model.operation import AuthorizedCall, OperationResult
+from squib.model.policy import PolicyType
 from squib.model.queue import QUEUES, Queue, QueueCounts
 from squib.model.queue_errors import InvalidAttribute, InvalidAttributeName, QueueDoesNotExist
 from squib.model.queue_limits import (
@@ -186,7 +188,7 @@ async def update(sqs: Sqs, call: AuthorizedCall, key: Any, decide: Callable[[Que
 def _policy(text: str) -> str:
     if text:
         try:
-            msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            raise InvalidAttribute("Policy") from None
+            parse_document(text, PolicyType.RESOURCE)
+        except MalformedPolicyDocument as error:
+            raise InvalidAttribute("Policy", error.message) from None
     return text

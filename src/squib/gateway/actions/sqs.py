@@ -15,17 +15,17 @@ def _queue(given: Input, place: Place) -> str:
 
 def _named_queue(given: Input, place: Place) -> str:
     account_id = given.get("QueueOwnerAWSAccountId") or place.account_id
-    return QueueKey(AccountId(account_id), place.region, given["QueueName"]).arn
+    name = given.get("QueueName")  # may be missing: the handlers say so, in SQS's words
+    return QueueKey(AccountId(account_id), place.region, name).arn if name else ANYTHING
 
 
 def _source(given: Input, place: Place) -> str:
-    arn: str = given["SourceArn"]
-    return arn
+    return given.get("SourceArn") or ANYTHING
 
 
 def _task(given: Input, place: Place) -> str:
     """The queue that a move task takes messages from."""
-    return parse_task_handle(given["TaskHandle"]) or ANYTHING
+    return parse_task_handle(given.get("TaskHandle", "")) or ANYTHING
 
 
 _OF_A_QUEUE: Final[Mapping[str, str]] = {
