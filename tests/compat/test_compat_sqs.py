@@ -1,5 +1,6 @@
 """Queues and messages with the AWS SDK, in the JSON protocol."""
 
+import http.client
 import json
 import re
 import time
@@ -43,6 +44,16 @@ def received(sqs: Any, url: str, **more: Any) -> list[dict[str, Any]]:
 
 def bodies(sqs: Any, url: str, **more: Any) -> list[str]:
     return [message["Body"] for message in received(sqs, url, **more)]
+
+
+def wait_by_hand(squib: Squib, url: str) -> http.client.HTTPConnection:
+    """Asks for a message and does not wait for the answer."""
+    return open_request(
+        squib,
+        "sqs",
+        body=json.dumps({"QueueUrl": url, "WaitTimeSeconds": 20}).encode(),
+        headers={"X-Amz-Target": "AmazonSQS.ReceiveMessage", "Content-Type": "application/x-amz-json-1.0"},
+    )
 
 
 def test_a_queue_is_made_found_described_and_deleted(squib: Squib) -> None:
@@ -127,6 +138,20 @@ def test_a_message_keeps_its_attributes_and_digests(squib: Squib) -> None:
     assert sorted(got["MessageAttributes"]) == ["number"]
     [got] = received(sqs, url)
     assert "Attributes" not in got and "MessageAttributes" not in got and "MD5OfMessageAttributes" not in got
+
+
+def test_the_trace_of_the_request_holds_for_messages_without_their_own(squib: Squib) -> None:
+    sqs = squib.client("sqs", region="eu-central-1", config=None)
+    url = queue(sqs)
+
+    def trace(params: dict[str, Any], **_: Any) -> None:
+        params["headers"]["X-Amzn-Trace-Id"] = "Root=1-5;Lineage=1:abc:0"
+
+    sqs.meta.events.register("before-call.sqs.SendMessage", trace)
+    sent = sqs.send_message(QueueUrl=url, MessageBody="m")
+    assert "MD5OfMessageSystemAttributes" not in sent
+    [got] = received(sqs, url, MessageSystemAttributeNames=["AWSTraceHeader"])
+    assert got["Attributes"] == {"AWSTraceHeader": "Root=1-5;Lineage=1:abc:0"}
 
 
 def test_visibility_is_changed_and_receipts_go_stale(squib: Squib) -> None:
@@ -226,12 +251,7 @@ def test_long_polling_ends_with_the_message(squib: Squib) -> None:
 def test_a_client_that_leaves_while_it_waits_takes_no_message(squib: Squib) -> None:
     sqs = squib.client("sqs")
     url = queue(sqs, ReceiveMessageWaitTimeSeconds="20")
-    open_request(
-        squib,
-        "sqs",
-        body=json.dumps({"QueueUrl": url}).encode(),
-        headers={"X-Amz-Target": "AmazonSQS.ReceiveMessage", "Content-Type": "application/x-amz-json-1.0"},
-    ).close()
+    wait_by_hand(squib, url).close()
     sqs.send_message(QueueUrl=url, MessageBody="for who stays")
     assert bodies(sqs, url) == ["for who stays"]
 
@@ -424,3 +444,24 @@ def test_messages_outlive_sigkill_and_stay_hidden(squib: Squib) -> None:
         sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"], VisibilityTimeout=0)
         [again] = received(sqs, url, AttributeNames=["ApproximateReceiveCount"])
         assert (again["Body"], again["Attributes"]["ApproximateReceiveCount"]) == ("held", "2")
+
+
+@pytest.mark.slow
+def test_who_waits_is_answered_when_squib_stops() -> None:
+    with Squib("--isolation", "plain") as own:
+        url = queue(own.client("sqs"))
+        connection = open_request(
+            own,
+            "sqs",
+            body=json.dumps({"QueueUrl": url, "WaitTimeSeconds": 20}).encode(),
+            headers={
+                "X-Amz-Target": "AmazonSQS.ReceiveMessage",
+                "Content-Type": "application/x-amz-json-1.0",
+            },
+        )
+        own.client("sqs").list_queues()  # what was sent before has been taken in
+        started = time.monotonic()
+        assert own.stop() == 0
+        assert time.monotonic() - started < 10
+        assert connection.getresponse().status == 200
+        connection.close()

@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from squib.model.queue import QUEUES, NewMessage, Queue, QueueKey, ReceivedMessage, RedrivePolicy
 from squib.model.units import AccountId, EpochMs, MonotonicMs, Region
 from squib.store.base import Store, Transaction
@@ -54,6 +56,16 @@ class World:
     async def queue(self, name: str = "q", **attributes: Any) -> QueueKey:
         """Declares a queue."""
         return await declare(self.store, name, self.clock.now_ms(), **attributes)
+
+    async def change(self, key: QueueKey, **attributes: Any) -> None:
+        """Declares other attributes."""
+
+        def put(transaction: Transaction) -> None:
+            queue = transaction.get(QUEUES, key)
+            assert queue is not None
+            transaction.put(QUEUES, key, msgspec.structs.replace(queue, **attributes))
+
+        await self.store.write(put)
 
     async def send(self, key: QueueKey, *bodies: str, **more: Any) -> list[str]:
         """Sends messages; gives their ids."""

@@ -254,6 +254,37 @@ def test_what_is_received_too_often_goes_to_the_dead_letter_queue_and_back(
     run(tmp_path, story)
 
 
+def test_good_messages_behind_many_dead_ones_are_found(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        async with world.opened():
+            dead = await world.queue("dead")
+            key = await world.queue(dead_letters=(dead, 1))
+            for number in range(250):
+                await world.send(key, f"{number}")
+            assert len(await world.receive(key, 250, visibility_timeout_s=0)) == 250
+            await world.send(key, "good")
+            assert await world.bodies(key) == ["good"]
+            assert await world.bodies(key) == []
+            await world.store.queues.settle()
+            assert world.store.queues.counts(dead).visible == 250
+
+    run(tmp_path, story)
+
+
+def test_another_delay_of_a_fifo_queue_outlives_a_restart(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        async with world.opened():
+            key = await world.queue("q.fifo", delay_s=900)
+            await world.send(key, "m", group_id="g", deduplication_id="d")
+            assert await world.bodies(key) == []
+            await world.change(key, delay_s=10)
+        world.clock.now += 10_000
+        async with world.opened():
+            assert await world.bodies(key) == ["m"]
+
+    run(tmp_path, story)
+
+
 def test_messages_whose_origin_is_gone_stay_where_they_are(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         async with world.opened():

@@ -325,16 +325,16 @@ class SqliteQueues:
             redrive.max_receive_count if redrive is not None and target is not None else None,
             MAX_IN_FLIGHT,
         )
-        taken = live.state.take(
-            max_count, hidden_until_ms=EpochMs(now_ms + hidden_s * 1000), now_ms=now_ms, terms=terms
-        )
-        if taken.expired:
+        is_set_aside = True
+        while is_set_aside:  # one look sets some aside at most: there may be good ones behind them
+            taken = live.state.take(
+                max_count, hidden_until_ms=EpochMs(now_ms + hidden_s * 1000), now_ms=now_ms, terms=terms
+            )
             self._sweeper.remove(self._discard(taken.expired))
-        if taken.exhausted and target is not None:
-            source_arn = queue.key.arn
-            self._move(taken.exhausted, target, DeadLetter(source_arn, is_fifo=queue.key.is_fifo))
-            if queue.key.is_fifo:
-                live.wake()
+            if taken.exhausted and target is not None:
+                dead = DeadLetter(queue.key.arn, is_fifo=queue.key.is_fifo)
+                self._move(taken.exhausted, target, dead)
+            is_set_aside = not taken.received and bool(taken.expired or taken.exhausted)
         if taken.is_over_limit and not taken.received and not is_waiting and not queue.key.is_fifo:
             raise OverLimit(f"The maximum number of in flight messages is reached. Limit: {MAX_IN_FLIGHT}")
         return [
@@ -433,7 +433,6 @@ class SqliteQueues:
         queues = {queue.queue_id: queue for queue in self._definitions.all()}
         for live in self._live.values():
             live.reset()
-            live.applied_delay_s = None
         for queue_id, entry in messages:
             self._last_number = max(self._last_number, entry.position, entry.message_key)
             queue = queues.get(queue_id)
@@ -448,6 +447,8 @@ class SqliteQueues:
                 self._of(queue).deduplication.accept((scope, name), first, at_ms=EpochMs(accepted_at_ms))
         for queue in queues.values():
             self._last_number = max(self._last_number, queue.queue_id, queue.purged_before)
+        for live in self._live.values():
+            live.applied_delay_s = None  # rows say the delay of when they were sent
 
     def _on_failure(self, error: WriteFailed) -> None:
         _log.error("queue_write_failed error=%s", error)

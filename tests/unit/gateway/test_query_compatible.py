@@ -1,9 +1,29 @@
 """SQS's model in the names of the query protocol."""
 
+from gateway_harness import Exchange, ask
+
 from squib.gateway.models import ServiceModels
 from squib.gateway.wire import query
+from squib.model.operation import AuthorizedCall, OperationResult
+
+FORM_HEADER = {"content-type": "application/x-www-form-urlencoded"}
 
 MODELS = ServiceModels()
+
+
+async def _echo(call: AuthorizedCall) -> OperationResult:
+    return OperationResult(output={"MessageId": call.input["QueueUrl"]})
+
+
+def test_a_form_posted_to_a_queue_is_about_that_queue_also_unsigned() -> None:
+    body = b"Action=SendMessage&Version=2012-11-05&MessageBody=m"
+    asked = ask(
+        lambda: Exchange("POST", "/000000000000/q", "", {"host": "localhost", **FORM_HEADER}, body),
+        trust_any_credentials=True,
+        handlers={("sqs", "SendMessage"): _echo},
+    )
+    assert asked.status == 200
+    assert b"<MessageId>http://127.0.0.1:4566/000000000000/q</MessageId>" in asked.answer
 
 
 def test_every_list_and_map_has_a_name_of_its_own() -> None:

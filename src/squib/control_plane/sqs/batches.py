@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from squib.control_plane.sqs.calls import Sqs, in_range, queue_of, required
 from squib.control_plane.sqs.message_checks import new_message
-from squib.control_plane.sqs.messages import VISIBILITY_REASON
+from squib.control_plane.sqs.messages import TRACE_HEADER, VISIBILITY_REASON
 from squib.control_plane.sqs.shapes import fault, sent_shape
 from squib.model.errors import ApiError
 from squib.model.message_digest import message_bytes
@@ -31,7 +31,11 @@ async def send_message_batch(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
     for entry_id, entry in outcome.entries.items():
         try:
             messages[entry_id] = new_message(
-                queue, entry, message_id=sqs.entropy.request_id(), sender_id=call.principal.user_id
+                queue,
+                entry,
+                message_id=sqs.entropy.request_id(),
+                sender_id=call.principal.user_id,
+                request_trace=call.headers.get(TRACE_HEADER),
             )
         except ApiError as error:
             outcome.fail(entry_id, error)
@@ -40,7 +44,7 @@ async def send_message_batch(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
         raise BatchRequestTooLong(MAX_MESSAGE_BYTES, size_bytes)
     sent = await sqs.queues.send(queue.key, list(messages.values())) if messages else ()
     for (entry_id, message), one in zip(messages.items(), sent, strict=True):
-        outcome.succeed(entry_id, sent_shape(queue, message, one))
+        outcome.succeed(entry_id, sent_shape(queue, outcome.entries[entry_id], message, one))
     return outcome.result()
 
 

@@ -23,8 +23,19 @@ _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3
 _TYPES: Final = ("String", "Number", "Binary")
 
 
-def new_message(queue: Queue, given: Mapping[str, Any], *, message_id: str, sender_id: str) -> NewMessage:
-    """The message of a SendMessage, or of an entry of a batch. Raises what AWS does."""
+def new_message(
+    queue: Queue,
+    given: Mapping[str, Any],
+    *,
+    message_id: str,
+    sender_id: str,
+    request_trace: str | None = None,
+) -> NewMessage:
+    """The message of a SendMessage, or of an entry of a batch. Raises what AWS does.
+
+    `request_trace` is the trace header of the request, which holds for messages that bring none (developer
+    guide, "SQS and X-Ray").
+    """
     body: str = required(given, "MessageBody")
     if _FORBIDDEN.search(body):
         raise InvalidMessageContents(
@@ -50,7 +61,7 @@ def new_message(queue: Queue, given: Mapping[str, Any], *, message_id: str, send
         body=body,
         sender_id=sender_id,
         attributes=attributes,
-        trace_header=_trace_header(given.get("MessageSystemAttributes") or {}),
+        trace_header=_trace_header(given.get("MessageSystemAttributes") or {}) or request_trace,
         delay_s=None if queue.key.is_fifo else delay_s,
         group_id=group_id,
         deduplication_id=_deduplication_id(queue, given, body),

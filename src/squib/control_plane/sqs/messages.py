@@ -12,6 +12,7 @@ from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.queue_errors import InvalidAttributeName
 from squib.model.queue_limits import MAX_RECEIVED, MAX_VISIBILITY_S, MAX_WAIT_S
 
+TRACE_HEADER: Final = "x-amzn-trace-id"
 VISIBILITY_REASON: Final = f"Must be between 0 and {MAX_VISIBILITY_S}, if provided."
 
 
@@ -19,10 +20,14 @@ async def send_message(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
     """SendMessage: on disk when it answers."""
     queue = queue_of(sqs, call)
     message = new_message(
-        queue, call.input, message_id=sqs.entropy.request_id(), sender_id=call.principal.user_id
+        queue,
+        call.input,
+        message_id=sqs.entropy.request_id(),
+        sender_id=call.principal.user_id,
+        request_trace=call.headers.get(TRACE_HEADER),
     )
     [sent] = await sqs.queues.send(queue.key, [message])
-    return OperationResult(output=sent_shape(queue, message, sent))
+    return OperationResult(output=sent_shape(queue, call.input, message, sent))
 
 
 async def receive_message(sqs: Sqs, call: AuthorizedCall) -> OperationResult:

@@ -30,12 +30,15 @@ SYSTEM_ATTRIBUTES: Final = (
 )
 
 
-def sent_shape(queue: Queue, message: NewMessage, sent: SentMessage) -> dict[str, Any]:
-    """`SendMessageResult`, and what an entry of a batch has of it."""
+def sent_shape(
+    queue: Queue, given: Mapping[str, Any], message: NewMessage, sent: SentMessage
+) -> dict[str, Any]:
+    """`SendMessageResult`, and what an entry of a batch has of it. Digests are of what was `given`: SDKs
+    compare them with their own."""
     shape: dict[str, Any] = {"MessageId": sent.message_id, "MD5OfMessageBody": body_md5(message.body)}
     if message.attributes:
         shape["MD5OfMessageAttributes"] = attributes_md5(message.attributes)
-    if message.trace_header is not None:
+    if given.get("MessageSystemAttributes") and message.trace_header is not None:
         header = {"AWSTraceHeader": MessageAttribute("String", message.trace_header)}
         shape["MD5OfMessageSystemAttributes"] = attributes_md5(header)
     if queue.key.is_fifo:
