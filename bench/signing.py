@@ -27,6 +27,7 @@ def signed(
     *,
     service: str = "lambda",
     target: str | None = None,
+    content_type: str = "application/json",
 ) -> bytes:
     """The whole request for an API on 127.0.0.1, signed with the time of now; `target` is X-Amz-Target."""
     host = f"127.0.0.1:{port}"
@@ -57,7 +58,7 @@ def signed(
         f"X-Amz-Date: {stamp}",
         f"Authorization: AWS4-HMAC-SHA256 Credential={key.access_key_id}/{scope}, "
         f"SignedHeaders={names}, Signature={signature}",
-        "Content-Type: application/json",
+        f"Content-Type: {content_type}",
         *([] if target is None else [f"X-Amz-Target: {target}"]),
         f"Content-Length: {len(body)}",
     ]

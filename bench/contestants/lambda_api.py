@@ -7,6 +7,7 @@ import time
 import zipfile
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from bench.client import BadAnswer, exchange
 from bench.contestants.base import ECHO, PYTHON_ENVIRONMENTS, SLEEP, Cell, ColdAnswer
@@ -14,7 +15,17 @@ from bench.process import SETTLE_S, sandbox_processes
 from bench.provision import FUNCTIONS
 from bench.signing import INVOKE_PATH, AccessKey, signed
 
-ROLE: Final = "arn:aws:iam::000000000000:role/bench"
+ROLE_NAME: Final = "bench"
+ROLE: Final = f"arn:aws:iam::000000000000:role/{ROLE_NAME}"
+LOG_POLICY: Final = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+TRUST: Final = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    },
+}
 POLL_S: Final = 0.005
 ACTIVE_LIMIT_S: Final = 30.0
 COLD: Final = {Cell.COLD_PYTHON: "bench-cold", Cell.COLD_NODE: "bench-cold-node"}
@@ -38,6 +49,26 @@ class LambdaApi:
     def request(self, function: str, event: bytes) -> bytes:
         """A signed Invoke."""
         return signed("POST", self._port, INVOKE_PATH.format(function), event, self._key)
+
+    def create_role(self) -> None:
+        """Makes the role that every function of the benchmark has, which may write its logs."""
+        for parameters in (
+            {"Action": "CreateRole", "RoleName": ROLE_NAME, "AssumeRolePolicyDocument": json.dumps(TRUST)},
+            {"Action": "AttachRolePolicy", "RoleName": ROLE_NAME, "PolicyArn": LOG_POLICY},
+        ):
+            body = urlencode({**parameters, "Version": "2010-05-08"}).encode()
+            request = signed(
+                "POST",
+                self._port,
+                "/",
+                body,
+                self._key,
+                service="iam",
+                content_type="application/x-www-form-urlencoded",
+            )
+            answer = exchange(self._port, request)
+            if answer.status >= 300:
+                raise BadAnswer(f"{parameters['Action']}: {answer.status} {answer.body[:300]!r}")
 
     def create_all(self, python: str, node: str | None) -> None:
         """Creates the benchmark's functions and waits until they are Active."""

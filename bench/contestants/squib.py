@@ -55,6 +55,7 @@ class Squib:
             AccessKey(access_key_id=key["access_key_id"], secret_access_key=key["secret_access_key"]),
         )
         self.idle_memory = idle_memory(self._server)
+        self._api.create_role()
         self._api.create_all(*self._runtimes)
 
     @property

@@ -29,7 +29,16 @@ import server
 from squib.environment.runtimes import RuntimeSearch, discover, unavailable_reason
 
 EXAMPLES = Path(__file__).resolve().parent.parent
-ROLE = "arn:aws:iam::000000000000:role/demo"
+ROLE_NAME = "demo"
+ROLE = f"arn:aws:iam::000000000000:role/{ROLE_NAME}"
+LAMBDA_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    },
+}
 WARM_CALLS = 20
 
 
@@ -70,6 +79,7 @@ def main() -> int:
         say("starting squib")
         with server.running(sys.argv[1:]) as squib:
             say(f"squib is ready on {squib.url}")
+            _make_role(_client(squib, "iam"))
             client = _client(squib)
             _print_table([_run(client, example) for example in examples])
         say("stopped squib and removed its data: done")
@@ -188,16 +198,24 @@ def _check_hello(answer: dict[str, Any]) -> str:
 # --- deploying and invoking
 
 
-def _client(squib: server.Server) -> Any:
+def _client(squib: server.Server, service: str = "lambda") -> Any:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # a profile of the user's must not matter here
     return boto3.session.Session().client(
-        "lambda",
+        service,
         endpoint_url=squib.environment["AWS_ENDPOINT_URL"],
         aws_access_key_id=squib.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=squib.environment["AWS_SECRET_ACCESS_KEY"],
         region_name=squib.environment["AWS_REGION"],
         config=botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=120, proxies={}),
+    )
+
+
+def _make_role(iam: Any) -> None:
+    """What the functions may do: write their logs."""
+    iam.create_role(RoleName=ROLE_NAME, AssumeRolePolicyDocument=json.dumps(LAMBDA_TRUST))
+    iam.attach_role_policy(
+        RoleName=ROLE_NAME, PolicyArn="arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
     )
 
 

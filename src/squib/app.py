@@ -19,6 +19,7 @@ from pathlib import Path
 
 from squib.access.callers import CallerBook
 from squib.access.denials import Denials
+from squib.access.execution_roles import ExecutionRoles
 from squib.access.known import StoredThings
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
@@ -337,7 +338,9 @@ class _Parts:
         )
         domain = settings.server.function_url_domain
         options = LambdaOptions(s3=_s3_options(settings), function_urls=FunctionUrlAddress(domain))
-        lambda_service = LambdaService(store, clock, entropy, options)
+        lambda_service = LambdaService(
+            store, clock, entropy, options, trusts_lambda=ExecutionRoles(identities).trusts_lambda
+        )
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
             "logs": LogsService(store.logs),

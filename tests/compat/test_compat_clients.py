@@ -42,7 +42,7 @@ def test_cargo_lambda_deploys_and_invokes_a_function_in_rust(squib: Squib, tmp_p
     clients.run([cargo, "build", "--release", "--offline"], package, environment)
     name = unique_name("rust")
     function = Function(squib.client("lambda", REGION), name, name)
-    role = "arn:aws:iam::000000000000:role/rust"
+    role = squib.role("rust")
     deploy = [cargo_lambda, "lambda", "deploy", "--binary-path", "target/release/bootstrap"]
     invoke = [cargo_lambda, "lambda", "invoke", "--remote", name, "--data-ascii", '{"n": 1}']
     for version in ("1", "2"):  # anew, then as an update

@@ -130,7 +130,7 @@ import boto3
 def handler(event, context):
     return boto3.client("sts").get_caller_identity()["Arn"]
 """
-    function = squib.deploy(source, Role="arn:aws:iam::000000000000:role/service/reader", Timeout=20)
+    function = squib.deploy(source, Role=squib.role("reader", path="/service/"), Timeout=20)
     assert function.invoke().value == f"arn:aws:sts::000000000000:assumed-role/reader/{function.name}"
 
 

@@ -27,6 +27,16 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = (sys.executable, "-m", "squib")
 READY: Final = re.compile(r"squib ready on (http://\S+)")
 START_TIMEOUT_S: Final = 30.0
+LAMBDA_TRUST: Final = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
 PYTHON: Final = "python3.11"
 _numbers = itertools.count(1)
 
@@ -85,6 +95,7 @@ class Squib:
         self._clients: dict[tuple[str, str], Any] = {}
         self._process: subprocess.Popen[str] | None = None
         self._follower: threading.Thread | None = None
+        self._has_role = False
 
     # --- starting
 
@@ -104,6 +115,9 @@ class Squib:
                 break
         self._clients.clear()
         self.processes()
+        if not self._has_role:
+            self.role(ROLE.rpartition("/")[2], managed=("service-role/AWSLambdaBasicExecutionRole",))
+            self._has_role = True
         return self
 
     def _spawn(self) -> "queue.Queue[str | None]":
@@ -259,6 +273,31 @@ class Squib:
         if not more and settings is None:
             self._clients[service, region] = client
         return client
+
+    def role(
+        self,
+        name: str,
+        *,
+        path: str = "/",
+        managed: Sequence[str] = (),
+        allow: Sequence[Mapping[str, object]] = (),
+    ) -> str:
+        """A role that Lambda may assume; gives its ARN. `managed`: AWS's policies, as `aws:policy/...`;
+        `allow`: statements. One that is there already stays as it is."""
+        iam = self.client("iam", "us-east-1")
+        try:
+            answer = iam.create_role(
+                RoleName=name, Path=path, AssumeRolePolicyDocument=json.dumps(LAMBDA_TRUST)
+            )
+        except iam.exceptions.EntityAlreadyExistsException:
+            return str(iam.get_role(RoleName=name)["Role"]["Arn"])
+        for policy in managed:
+            iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+        if allow:
+            statements = [{"Effect": "Allow", **statement} for statement in allow]
+            document = {"Version": "2012-10-17", "Statement": statements}
+            iam.put_role_policy(RoleName=name, PolicyName="test", PolicyDocument=json.dumps(document))
+        return str(answer["Role"]["Arn"])
 
     def create(
         self,

@@ -69,7 +69,7 @@ def with_squib(data_dir: Path, use: Callable[[Callable[..., Any]], None]) -> Non
     async def main() -> None:
         clock, entropy = SystemClock(), SystemEntropy()
         async with await open_store(StoreOptions(data_dir=data_dir), clock) as store:
-            service = LambdaService(store, clock, entropy)
+            service = LambdaService(store, clock, entropy, trusts_lambda=lambda role_arn: True)
             cache = CodeCache(data_dir / "code")
             activation = Activation(store, cache, _PythonOnly(), clock, entropy, architecture="x86_64")
             server: HttpServer | None = None

@@ -117,13 +117,17 @@ class ControlPlane:
         self.entropy = CountingEntropy()
         self.driver = PreparingDriver()
         self.in_use: set[ArchiveDigest] = set()
+        self.distrusting_roles: set[str] = set()
+        """Roles that Lambda may not assume; all others it may."""
         self._options = options
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         store_options = StoreOptions(data_dir=self.data_dir, blob_grace_ms=0)
         self.store = await self._stack.enter_async_context(await open_store(store_options, self.clock))
-        self.service = LambdaService(self.store, self.clock, self.entropy, self._options)
+        self.service = LambdaService(
+            self.store, self.clock, self.entropy, self._options, trusts_lambda=self.trusts_lambda
+        )
         self.cache = CodeCache(self.data_dir / "code", boot_id="boot-1")
         self._stack.push_async_callback(self.cache.close)
         self.activation = Activation(
@@ -137,6 +141,9 @@ class ControlPlane:
             architecture="x86_64",
         )
         return self
+
+    def trusts_lambda(self, role_arn: str) -> bool:
+        return role_arn not in self.distrusting_roles
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

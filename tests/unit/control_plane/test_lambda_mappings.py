@@ -45,7 +45,9 @@ def polled(data_dir: Path, use: Callable[[ControlPlane], Awaitable[None]]) -> No
 
     async def prepared(plane: ControlPlane) -> None:
         sources = dict.fromkeys(SourceKind, exists)
-        plane.service = LambdaService(plane.store, plane.clock, plane.entropy, event_sources=sources)
+        plane.service = LambdaService(
+            plane.store, plane.clock, plane.entropy, trusts_lambda=plane.trusts_lambda, event_sources=sources
+        )
         await use(plane)
 
     with_function(data_dir, prepared)

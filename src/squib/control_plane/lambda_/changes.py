@@ -62,12 +62,14 @@ class ChangeService:
         entropy: Entropy,
         objects: S3Objects,
         usage: CodeUsage,
+        trusts_lambda: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._objects = objects
         self._usage = usage
+        self._trusts_lambda = trusts_lambda
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -94,6 +96,7 @@ class ChangeService:
             ),
         }
         check_snap_start(fields.get("snap_start", "None"), fields["runtime"])
+        self._check_role(fields)
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
         check_tags(tags)
         arns: Sequence[str] = given.get("Layers") or ()
@@ -186,6 +189,7 @@ class ChangeService:
         parameters.refuse_unsupported(call.operation, given, handled=_UPDATE_CONFIGURATION)
         fields = parameters.fields(given, account_id=call.account_id)
         self._record(reference)
+        self._check_role(fields)
         logging: Mapping[str, Any] = given.get("LoggingConfig") or {}
         arns: Sequence[str] | None = given.get("Layers")
         attached(arns or (), reference.key, call.principal, self._store.memory)
@@ -246,6 +250,10 @@ class ChangeService:
             return answered
 
         return OperationResult(output=configuration(await self._store.write(decide)))
+
+    def _check_role(self, fields: Mapping[str, Any]) -> None:
+        if "role_arn" in fields and not self._trusts_lambda(fields["role_arn"]):
+            raise parameters.not_assumable()
 
     async def _store_archive(self, content: bytes, plan: ArchivePlan) -> CodeRef:
         digest = await self._store.blobs.put(content)

@@ -104,9 +104,14 @@ def check_role(role_arn: str, account_id: AccountId) -> None:
     """A function's role must be a role, and of the function's own account."""
     found = _ROLE.fullmatch(role_arn)
     if found is None:
-        raise InvalidParameterValue("The role defined for the function cannot be assumed by Lambda.")
+        raise not_assumable()
     if found[1] != account_id:
         raise AccessDenied("Cross-account pass role is not allowed.")
+
+
+def not_assumable() -> InvalidParameterValue:
+    """The role is none, does not exist, or does not trust Lambda."""
+    return InvalidParameterValue("The role defined for the function cannot be assumed by Lambda.")
 
 
 def environment_variables(environment: Input) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """The Lambda control plane as one service: what it needs, and the table of its operations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from squib.clock import Clock, Entropy
@@ -54,9 +54,11 @@ class LambdaService:
         entropy: Entropy,
         options: LambdaOptions | None = None,
         *,
+        trusts_lambda: Callable[[str], bool],
         event_sources: Mapping[SourceKind, SourceCheck] | None = None,
     ) -> None:
-        """`event_sources`: the kinds of sources that are polled, each with its check of a mapping."""
+        """`trusts_lambda` tells whether the role of an ARN exists and lets Lambda assume it. `event_sources`:
+        the kinds of sources that are polled, each with its check of a mapping."""
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
         objects = S3Objects(options.s3)
@@ -65,7 +67,7 @@ class LambdaService:
             FunctionService(
                 store, self.code_locations, usage, account_concurrency=options.account_concurrency
             ),
-            ChangeService(store, clock, entropy, objects, usage),
+            ChangeService(store, clock, entropy, objects, usage, trusts_lambda),
             VersionService(store, clock, entropy, usage),
             AliasService(store, entropy),
             LayerService(store, clock, self.code_locations, objects, usage),
