@@ -15,12 +15,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from squib.access.callers import CallerBook
 from squib.access.denials import Denials
 from squib.access.execution_roles import ExecutionRoles
 from squib.access.known import StoredThings
+from squib.access.log_rights import log_rights
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
@@ -326,6 +328,7 @@ class _Parts:
             endpoint=lambda exchange: self._gateway.on_exchange(exchange, inside_url),
             on_endpoint_too_large=lambda exchange: self._gateway.on_too_large(exchange),
             extensions=self._cache.extensions_of,
+            log_rights=partial(log_rights, self._permissions),
             options=PoolOptions(
                 max_environments=environments.max_environments,
                 idle_expiry_s=environments.idle_expiry_s,

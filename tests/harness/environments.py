@@ -109,7 +109,9 @@ class MemoryLogs:
     def __init__(self) -> None:
         self.streams: dict[str, MemoryWriter] = {}
 
-    def open_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> MemoryWriter:
+    def open_stream(
+        self, group: LogGroupKey, stream: str, *, now_ms: EpochMs, makes_group: bool = True
+    ) -> MemoryWriter:
         return self.streams.setdefault(stream, MemoryWriter())
 
 

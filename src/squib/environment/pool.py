@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from squib.access.log_rights import ALL_LOG_RIGHTS, LogRights
 from squib.clock import Clock, Entropy
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
@@ -31,11 +32,11 @@ from squib.model.invocation import Invocation, InvokeOutcome
 from squib.model.limits import IDLE_EXPIRY_S, MAX_CREATE_REQUEST_BYTES
 from squib.model.log import LogGroupKey
 from squib.model.runtime import runtime_version_arn
-from squib.model.units import ArchiveDigest, EnvironmentId
+from squib.model.units import ArchiveDigest, EnvironmentId, EpochMs
 from squib.scheduler.assignment import Assignment, assign, least_recently_used
 from squib.scheduler.environment import IS_AT_WORK, State
 from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
-from squib.store.base import Logs
+from squib.store.base import Logs, LogWriter
 
 _log: Final = logging.getLogger("squib.environment")
 _MORE_HELD_BYTES: Final = 8 << 20  # squib's choice: one environment's small requests beside its greatest
@@ -99,14 +100,17 @@ class Pool:
         endpoint: Handler,
         on_endpoint_too_large: Handler = refuse_too_large,
         extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: (),
+        log_rights: Callable[[FunctionVersion, str], LogRights] = lambda function, stream: ALL_LOG_RIGHTS,
         options: PoolOptions | None = None,
     ) -> None:
         """`ensure_code` returns once a version's code lies unpacked. `mint` makes the credentials of an
         environment, `revoke` ends them by access key id; `endpoint` serves squib's own API to functions;
-        `extensions` names those to be started with a function."""
+        `extensions` names those to be started with a function; `log_rights` tells what may be written to a
+        function's log stream."""
         self._options = options or PoolOptions()
         self._ensure_code = ensure_code
         self._logs = logs
+        self._log_rights = log_rights
         self._clock = clock
         self._entropy = entropy
         self._surroundings = Surroundings(
@@ -356,7 +360,12 @@ class Pool:
 
     def _open_log(self, function: FunctionVersion, stream: str) -> EnvironmentLog:
         group = LogGroupKey(function.key.account_id, function.key.region, function.logging.log_group)
-        writer = self._logs.open_stream(group, stream, now_ms=self._clock.now_ms())
+        rights = self._log_rights(function, stream)
+        writer: LogWriter = _NoLog()
+        if rights.may_write:
+            writer = self._logs.open_stream(
+                group, stream, now_ms=self._clock.now_ms(), makes_group=rights.makes_group
+            )
         return EnvironmentLog(writer, system_lines(function))
 
     # --- running
@@ -395,6 +404,16 @@ class Pool:
             yield bool(group.waiting)
         for environment in self._environments.values():
             yield environment.state in IS_AT_WORK
+
+
+class _NoLog:
+    """The log of a function whose role may write none."""
+
+    def append(self, timestamp_ms: EpochMs, message: str) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """There is nothing to give up."""
 
 
 def _move(environment: Environment, place: int) -> None:

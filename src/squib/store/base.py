@@ -159,9 +159,12 @@ class Logs(Protocol):
     async def streams(self, group: LogGroupKey, *, prefix: str = "") -> Sequence[LogStream]:
         """Every stream whose name starts with `prefix`, by name; includes what is still buffered."""
 
-    def open_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> LogWriter:
-        """Opens a stream for appending, creating stream and group when missing. Returns at once; the rows
-        are written in the background. On the cold-start path."""
+    def open_stream(
+        self, group: LogGroupKey, stream: str, *, now_ms: EpochMs, makes_group: bool = True
+    ) -> LogWriter:
+        """Opens a stream for appending, creating stream and group when missing; without `makes_group`, what
+        is appended while there is no group is dropped. Returns at once; the rows are written in the
+        background. On the cold-start path."""
 
     async def put_events(
         self, group: LogGroupKey, stream: str, events: Sequence[tuple[EpochMs, str]]

@@ -56,11 +56,18 @@ def delete_group(connection: sqlite3.Connection, group_id: int) -> None:
 
 
 def open_stream(
-    connection: sqlite3.Connection, key: LogGroupKey, name: str, created_at_ms: EpochMs
-) -> rows.StreamRow:
-    """The stream's row, made with its group if missing, and marked open."""
+    connection: sqlite3.Connection,
+    key: LogGroupKey,
+    name: str,
+    created_at_ms: EpochMs,
+    *,
+    makes_group: bool,
+) -> rows.StreamRow | None:
+    """The stream's row, made if missing, and marked open. A missing group is made too, or None given."""
     found_group = group(connection, key)
     if found_group is None:
+        if not makes_group:
+            return None
         add_group(connection, LogGroup(key=key, created_at_ms=created_at_ms))
         found_group = group(connection, key)
     if found_group is None:

@@ -148,11 +148,22 @@ class Flusher:
 
         def job(connection: sqlite3.Connection) -> None:
             for stream in streams:
-                row = catalogue.open_stream(connection, stream.group, stream.name, stream.created_at_ms)
-                stream.stream_id, stream.state = row.stream_id, row.state
+                row = catalogue.open_stream(
+                    connection,
+                    stream.group,
+                    stream.name,
+                    stream.created_at_ms,
+                    makes_group=stream.makes_group,
+                )
+                if row is None:
+                    stream.has_row = False
+                else:
+                    made.append(stream)
+                    stream.stream_id, stream.state = row.stream_id, row.state
 
+        made: list[OpenStream] = []
         self._writer.submit(job).result()
-        for stream in streams:
+        for stream in made:
             self._recover(stream)
 
     def _adopt(self, stream: OpenStream) -> bool:
@@ -178,6 +189,8 @@ class Flusher:
         stream.has_row = True
 
     def _append(self, stream: OpenStream, events: Sequence[Buffered], now_ms: EpochMs) -> None:
+        if not stream.has_row and not stream.makes_group:
+            return  # whoever writes may not make the group: as if nothing had been said
         try:
             if not stream.has_row:
                 raise OSError("the stream could not be made")

@@ -28,6 +28,7 @@ class OpenStream:
         "events",
         "group",
         "has_row",
+        "makes_group",
         "name",
         "state",
         "stream_id",
@@ -40,7 +41,10 @@ class OpenStream:
         name: str,
         created_at_ms: EpochMs,
         mark: Callable[["OpenStream"], None],
+        *,
+        makes_group: bool = True,
     ) -> None:
+        self.makes_group = makes_group
         self.group = group
         self.name = name
         self.created_at_ms = created_at_ms

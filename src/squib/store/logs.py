@@ -125,12 +125,14 @@ class FileLogs:
         live = dict(self._open.get(group, {}))
         return await self._read(look)
 
-    def open_stream(self, group: LogGroupKey, stream: str, *, now_ms: EpochMs) -> OpenStream:
+    def open_stream(
+        self, group: LogGroupKey, stream: str, *, now_ms: EpochMs, makes_group: bool = True
+    ) -> OpenStream:
         """See `base`. Opening a stream that is open already gives the same writer."""
         streams = self._open.setdefault(group, {})
         found = streams.get(stream)
         if found is None:
-            found = streams[stream] = OpenStream(group, stream, now_ms, self._mark)
+            found = streams[stream] = OpenStream(group, stream, now_ms, self._mark, makes_group=makes_group)
             self._mark(found)
         found.users += 1
         return found
