@@ -23,6 +23,7 @@ from squib.access.denials import Denials
 from squib.access.execution_roles import ExecutionRoles
 from squib.access.known import StoredThings
 from squib.access.log_rights import log_rights
+from squib.access.organization import Organization
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
@@ -90,6 +91,7 @@ class Machine:
     """Why the other known runtimes can't run here, by name."""
     launcher: socket.socket | None
     """Control socket of the launcher; None for plain isolation."""
+    organization: Organization
     is_isolation_wished: bool
     """The user asked for a sandbox: nothing less will do."""
 
@@ -123,6 +125,8 @@ def run(settings: Settings) -> int:
 
 
 def _prepare_machine(settings: Settings, account: privileges.Account | None) -> Machine:
+    wanted = settings.identity.organization
+    organization = Organization() if wanted is None else Organization.read(wanted)
     listener = _listen(settings.server.host, settings.server.port)
     search = RuntimeSearch(
         extra_paths=settings.runtimes.runtime_path, runtime_dir=settings.runtimes.runtime_dir
@@ -134,7 +138,7 @@ def _prepare_machine(settings: Settings, account: privileges.Account | None) -> 
         launcher = _start_launcher(settings, account, listener.getsockname()[1], runtimes)
     names = SUPPORTED.union(known_names()) - runtimes.keys()
     unavailable = {name: unavailable_reason(name, search) for name in names}
-    return Machine(listener, runtimes, unavailable, launcher, wished == "sandbox")
+    return Machine(listener, runtimes, unavailable, launcher, organization, wished == "sandbox")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -316,7 +320,7 @@ class _Parts:
         environments = settings.environments
         self._cache = CodeCache(self._data_dir / "code")
         callers = CallerBook(identities)
-        self._permissions = Permissions(identities, callers, ResourceBook(store), clock)
+        self._permissions = Permissions(identities, callers, ResourceBook(store), clock, machine.organization)
         self._pool = Pool(
             driver=driver,
             ensure_code=lambda version: self._activation.ensure_code(version),

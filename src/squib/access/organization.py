@@ -1,8 +1,6 @@
 """Service and resource control policies, from a file that whoever runs squib writes.
 
-The file is JSON: `{"id": "o-example", "levels": [{"accounts": ["*"], "service_control_policies": [DOCUMENT],
-"resource_control_policies": [DOCUMENT]}]}`. Levels go from the organization's root down. A level counts for
-the accounts it names (`*`: all); of each kind that it has, some statement must allow and none may deny.
+docs/organization.md shows the file.
 """
 
 from collections.abc import Mapping

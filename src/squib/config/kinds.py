@@ -89,6 +89,7 @@ def _paths(value: object) -> tuple[Path, ...]:
 
 
 DIRECTORY: Final = Kind("a directory", _path)
+FILE: Final = Kind("a file", _path)
 DIRECTORIES: Final = Kind("a list of directories; separated by `:` in a flag or variable", _paths)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from squib.config.kinds import DIRECTORIES, DIRECTORY, Kind, boolean, choice, integer, text
+from squib.config.kinds import DIRECTORIES, DIRECTORY, FILE, Kind, boolean, choice, integer, text
 from squib.config.settings import S3, Environments, Identity, Isolation, Logging, Runtimes, Server, Storage
 
 
@@ -126,6 +126,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         False,
         "Believe any access key without checking signatures: a 12-digit key is that account's root, any "
         "other the root of account_id. Only on a loopback host.",
+    ),
+    Option(
+        "organization",
+        Identity,
+        FILE,
+        None,
+        "JSON file of an organization's service and resource control policies: see docs/organization.md.",
+        "none: accounts are bounded by nothing",
     ),
     Option(
         "oidc_issuer",

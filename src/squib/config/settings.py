@@ -40,6 +40,7 @@ class Identity:
     root_access_key_id: str | None
     root_secret_access_key: str | None = field(repr=False)
     trust_any_credentials: bool
+    organization: Path | None
     oidc_issuer: str | None
     oidc_jwks: str | None
     oidc_audience: str
