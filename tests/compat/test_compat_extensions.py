@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import WaiterError
 
 from harness.extensions import CLIENT, ECHO, HANDLER, deploy, events_of, is_over, messages, wait_for
 from harness.functions import zip_of
@@ -311,3 +312,18 @@ def test_the_runtime_is_asked_to_end_where_there_are_extensions(
     function.delete()
     lines = wait_for(squib, function, lambda found: len(events_of(found, "watcher")) == 2)
     assert "leaving\n" in lines
+
+
+def test_without_a_sandbox_a_function_with_external_extensions_is_refused_and_told_why() -> None:
+    with Squib("--isolation", "plain") as plain:
+        client = plain.client()
+        layer = client.publish_layer_version(
+            LayerName="watched", Content={"ZipFile": zip_of({"extensions/watcher": ECHO})}
+        )
+        function = plain.create(HANDLER, Layers=[layer["LayerVersionArn"]])
+        with pytest.raises(WaiterError):
+            client.get_waiter("function_active_v2").wait(
+                FunctionName=function.name, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+            )
+        reason = client.get_function_configuration(FunctionName=function.name)["StateReason"]
+        assert "external extensions" in reason and "--isolation sandbox" in reason

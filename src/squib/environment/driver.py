@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,12 @@ from squib.model.units import ArchiveDigest, EnvironmentId
 
 class RuntimeUnavailable(PlatformError):
     """This machine cannot run the runtime. The message is for the function's owner: what to install."""
+
+
+NO_EXTENSIONS: Final = (
+    "a layer of this function brings external extensions, which are started with --isolation sandbox only"
+)
+"""Said where the driver does not start them."""
 
 
 class LogSource(StrEnum):
@@ -125,6 +131,8 @@ class SandboxDriver(Protocol):
     """Makes sandboxes."""
 
     name: str
+    starts_extensions: bool
+    """`SandboxSpec.extensions` may be given."""
 
     async def create(self, spec: SandboxSpec, wiring: Wiring) -> Sandbox:
         """Starts an environment; returns when its runtime process has been started, not when it is ready.

@@ -15,7 +15,7 @@ import msgspec
 
 from squib.clock import Clock, Entropy
 from squib.environment.code_cache import CacheClosed, CodeCache
-from squib.environment.driver import RuntimeUnavailable, SandboxDriver
+from squib.environment.driver import NO_EXTENSIONS, RuntimeUnavailable, SandboxDriver
 from squib.invoke.references import CodeReferences
 from squib.model.archive import InvalidArchive
 from squib.model.errors import PlatformError
@@ -209,6 +209,8 @@ class Activation:
             )
         try:
             await self._unpack(version)
+            if self._cache.extensions_of(version) and not self._driver.starts_extensions:
+                raise RuntimeUnavailable(NO_EXTENSIONS)
             await self._driver.prepare(version.runtime)
         except InvalidArchive as error:
             raise _Failure(ReasonCode.INVALID_ZIP, error.message) from error

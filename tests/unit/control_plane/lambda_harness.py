@@ -79,6 +79,7 @@ class PreparingDriver:
     """Knows some runtimes; makes no sandbox."""
 
     name = "preparing"
+    starts_extensions = True
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}

@@ -2,7 +2,12 @@
 
 import msgspec
 
-from squib.environment.variables import environment_variables, runtime_version
+from squib.environment.variables import (
+    environment_variables,
+    exec_wrapper,
+    extension_variables,
+    runtime_version,
+)
 from squib.model.function import CodeRef, FunctionKey, FunctionVersion, LoggingConfig, State
 from squib.model.identity import AccessKey, root_principal
 from squib.model.secret import SecretMap
@@ -68,3 +73,38 @@ def test_runtime_version_names() -> None:
     assert runtime_version("python3.12") == "python:3.12"
     assert runtime_version("nodejs20.x") == "nodejs:20"
     assert runtime_version("provided.al2023") == "provided:al2023"
+
+
+def test_xray_is_told_of_as_on_lambda_and_provided_runtimes_have_no_language_folder() -> None:
+    got = variables()
+    assert (
+        got["AWS_XRAY_DAEMON_ADDRESS"] == f"{got['_AWS_XRAY_DAEMON_ADDRESS']}:{got['_AWS_XRAY_DAEMON_PORT']}"
+    )
+    assert got["AWS_XRAY_CONTEXT_MISSING"] == "LOG_ERROR"
+    provided = variables(runtime="provided.al2023")
+    assert provided["PATH"] == "/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    assert "/var/lang" not in provided["LD_LIBRARY_PATH"]
+    assert "PYTHONPATH" not in provided and "NODE_PATH" not in provided
+
+
+def test_extensions_get_all_but_what_is_the_runtimes_own() -> None:
+    whole = variables(environment_variables=SecretMap({"OWN": "1"}))
+    assert set(whole) - set(extension_variables(whole)) == {
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_XRAY_CONTEXT_MISSING",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+        "_AWS_XRAY_DAEMON_ADDRESS",
+        "_AWS_XRAY_DAEMON_PORT",
+        "_HANDLER",
+    }
+
+
+def test_wrapper_is_for_managed_runtimes() -> None:
+    given = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}
+    assert exec_wrapper("python3.12", given) == exec_wrapper("nodejs20.x", given) == "/opt/wrap"
+    assert exec_wrapper("provided.al2023", given) is None
+    assert exec_wrapper("python3.12", {"AWS_LAMBDA_EXEC_WRAPPER": ""}) is None

@@ -137,6 +137,7 @@ class FakeDriver:
     """Implements driver.SandboxDriver. `sandboxes` are those not destroyed; `specs` all asked for."""
 
     name = "fake"
+    starts_extensions = True
 
     def __init__(self, script: FakeScript | None = None) -> None:
         self.script = script or FakeScript()

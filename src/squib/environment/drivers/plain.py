@@ -19,7 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from squib.environment.driver import End, EndCause, LogSource, RuntimeUnavailable, SandboxSpec, Wiring
+from squib.environment.driver import (
+    NO_EXTENSIONS,
+    End,
+    EndCause,
+    LogSource,
+    RuntimeUnavailable,
+    SandboxSpec,
+    Wiring,
+)
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
 from squib.environment.runtimes import Runtime, RuntimeKind
 from squib.model.errors import PlatformError
@@ -42,6 +50,7 @@ class PlainDriver:
     """Implements driver.SandboxDriver."""
 
     name = "plain"
+    starts_extensions = False
 
     def __init__(
         self, runtimes: Mapping[str, Runtime], unavailable: Mapping[str, str], options: PlainOptions
@@ -74,7 +83,7 @@ class PlainDriver:
         """See driver.SandboxDriver."""
         runtime = self._find(spec.runtime)
         if spec.extensions:
-            raise RuntimeUnavailable("external extensions are started with --isolation sandbox only")
+            raise RuntimeUnavailable(NO_EXTENSIONS)
         code = self._options.code_dir / spec.code
         if not code.is_dir():
             raise PlatformError("the function's code is not on this node")

@@ -51,6 +51,7 @@ class ZygoteDriver:
     """Implements driver.SandboxDriver over a launcher's control socket."""
 
     name = "sandbox"
+    starts_extensions = True
 
     def __init__(
         self,
