@@ -218,3 +218,17 @@ def test_a_user_is_in_ten_groups_at_most(tmp_path: Path) -> None:
         )
 
     run(tmp_path, story)
+
+
+def test_what_squib_does_not_have_is_listed_as_none_for_users_that_exist(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.call("CreateUser", UserName="bob")
+        assert await world.call("ListMFADevices", UserName="bob") == {"MFADevices": [], "IsTruncated": False}
+        assert (await world.refused("ListMFADevices", UserName="eve"))[0] == "NoSuchEntity"
+        assert (await world.call("ListInstanceProfiles"))["InstanceProfiles"] == []
+        assert await world.refused("GetLoginProfile", UserName="bob") == (
+            "NoSuchEntity",
+            "Login Profile for User bob cannot be found.",
+        )
+
+    run(tmp_path, story)

@@ -14,6 +14,8 @@ from harness.iam import ACCOUNT, NOW, World, opened
 from squib.clock import SystemClock
 from squib.control_plane.sts import Issuer, IssuerOptions
 from squib.model.identity import ANONYMOUS
+from squib.model.identity_errors import IdentityProviderUnreachable, InvalidIdentityToken
+from squib.model.units import EpochMs, MonotonicMs
 
 ISSUER = "https://token.example/ci"
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.example/ci"
@@ -146,3 +148,55 @@ def test_keys_that_cannot_be_had_are_said_so(tmp_path: Path, keys: str) -> None:
         assert found in ("IDPCommunicationError", "InvalidIdentityToken")
 
     run(tmp_path, story, keys)
+
+
+class StepClock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.monotonic = 0.0
+
+    def now_ms(self) -> EpochMs:
+        return NOW
+
+    def monotonic_ms(self) -> MonotonicMs:
+        return MonotonicMs(self.monotonic)
+
+
+def test_keys_are_asked_for_again_when_one_is_not_known_but_not_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        place, clock = tmp_path / "jwks.json", StepClock()
+        options = IssuerOptions(url=ISSUER, jwks=str(place), audience="sts.amazonaws.com")
+        issuer = Issuer(options, clock)
+        place.write_text(jwks())
+        assert (await issuer.verify(token(), NOW)).subject == SUBJECT
+        fresh = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(STRANGER.public_key()))
+        place.write_text(json.dumps({"keys": [{**fresh, "kid": "new"}]}))
+        rotated = token(STRANGER, kid="new")
+        with pytest.raises(InvalidIdentityToken):
+            await issuer.verify(rotated, NOW)
+        clock.monotonic = 11_000.0
+        assert (await issuer.verify(rotated, NOW)).subject == SUBJECT
+        with pytest.raises(InvalidIdentityToken):  # withdrawn by the issuer
+            await issuer.verify(token(), NOW)
+
+    asyncio.run(main())
+
+
+def test_a_known_key_does_while_the_issuer_cannot_be_reached(tmp_path: Path) -> None:
+    async def main() -> None:
+        place, clock = tmp_path / "jwks.json", StepClock()
+        options = IssuerOptions(url=ISSUER, jwks=str(place), audience="sts.amazonaws.com")
+        issuer = Issuer(options, clock)
+        with pytest.raises(IdentityProviderUnreachable):
+            await issuer.verify(token(), NOW)
+        place.write_text(jwks())
+        clock.monotonic = 11_000.0
+        await issuer.verify(token(), NOW)
+        place.unlink()
+        clock.monotonic = 400_000.0
+        await issuer.verify(token(), NOW)
+        with pytest.raises(InvalidIdentityToken):
+            await issuer.verify(token(kid="other"), NOW)
+
+    asyncio.run(main())

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 from squib.clock import Entropy
 from squib.control_plane.iam import (
+    absent,
     access_keys,
     account,
     entity_policies,
@@ -34,6 +35,7 @@ _OPERATIONS: Final[Mapping[str, Operation]] = {
     **tags.OPERATIONS,
     **account.OPERATIONS,
     **simulate.OPERATIONS,
+    **absent.OPERATIONS,
 }
 
 

@@ -133,13 +133,18 @@ class Issuer:
             raise InvalidIdentityToken("The ID Token is not valid yet.")
 
     async def _key(self, kid: str | None) -> jwt.PyJWK | None:
-        """The issuer's key of an id; its only one for a token that names none."""
+        """The issuer's key of an id; its only one for a token that names none. Raises
+        IdentityProviderUnreachable."""
         async with self._loading:
             age_ms = None if self._loaded_at_ms is None else self._clock.monotonic_ms() - self._loaded_at_ms
             is_known = kid in self._keys if kid is not None else bool(self._keys)
             if age_ms is None or age_ms > (_FRESH_MS if is_known else _RETRY_MS):
-                self._keys = await asyncio.to_thread(_load, self._options.jwks)
                 self._loaded_at_ms = self._clock.monotonic_ms()
+                try:
+                    self._keys = await asyncio.to_thread(_load, self._options.jwks)
+                except IdentityProviderUnreachable:
+                    if not is_known:  # else the key of before does, until the issuer is there again
+                        raise
         if kid is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(kid)
