@@ -179,7 +179,7 @@ class Gateway:
             base_url=base_url or self._options.base_url or url_of(*exchange.local_address),
             source_ip=exchange.remote_host,
             from_function=base_url is not None,
-            when_gone=partial(setattr, exchange, "on_gone"),
+            when_gone=partial(_when_gone, exchange),
         )
 
     async def _serve(self, exchange: Exchange, request: RawRequest) -> None:
@@ -225,6 +225,13 @@ class Gateway:
         status, headers, body = error_shapes.render(protocol, model, error, request.request_id)
         headers.append(("x-amzn-RequestId", request.request_id))
         exchange.respond(status, headers, body)
+
+
+def _when_gone(exchange: Exchange, then: Callable[[], None]) -> None:
+    """Calls `then` when the client leaves, or now, if it has left."""
+    exchange.on_gone = then
+    if exchange.gone:
+        then()
 
 
 def _give_up(exchange: Exchange, request_id: RequestId) -> None:

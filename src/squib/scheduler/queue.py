@@ -77,6 +77,10 @@ class QueueState:
 
     def __init__(self, *, is_fifo: bool) -> None:
         self._is_fifo = is_fifo
+        self._order = self._ticket = 0
+        self._clear()
+
+    def _clear(self) -> None:
         self._entries: dict[int, Entry] = {}  # by position, nearly in that order
         self._lanes: dict[str | None, _Lane] = {}
         self._heads: list[tuple[int, int, int, _Lane]] = []  # heap of (rank, order, ticket, lane)
@@ -84,7 +88,6 @@ class QueueState:
         self._early: list[tuple[EpochMs, int]] = []  # heap: kept since before those in front of them
         self._last_kept_since_ms = EpochMs(0)
         self._visible = self._in_flight = self._delayed = 0
-        self._order = self._ticket = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -189,10 +192,15 @@ class QueueState:
             if entry.receive_count == 0 and entry.is_hidden:
                 self.change_visibility(entry, EpochMs(entry.kept_since_ms + delay_ms), now_ms=now_ms)
 
-    def remove_before(self, position: int) -> list[Entry]:
-        """Takes out every message of a lower position: a purge."""
-        gone = [entry.position for entry in self._entries.values() if entry.position < position]
-        return [entry for at in gone if (entry := self.remove(at)) is not None]
+    def remove_before(self, position: int, *, now_ms: EpochMs) -> list[Entry]:
+        """Takes out every message of a lower position: a purge. What is left is few, and is put in anew."""
+        gone = [entry for entry in self._entries.values() if entry.position < position]
+        kept = [entry for entry in self._entries.values() if entry.position >= position]
+        self._clear()
+        for entry in kept:
+            entry.is_hidden = False
+            self.add(entry, now_ms=now_ms)
+        return gone
 
     def expire(self, retention_ms: int, *, now_ms: EpochMs, max_count: int) -> list[Entry]:
         """Takes out messages past their retention, also those in flight."""

@@ -115,6 +115,8 @@ def read_index(connection: sqlite3.Connection) -> Index:
         QUERIES["load_messages"]
     ):
         shared = None if group is None else groups.setdefault(group, group)
+        if position == key:
+            position = key  # one number in memory, not two
         entry = Entry(position, key, kept_since_ms, visible_at_ms, shared, count, first_ms)
         messages.append((queue_id, entry))
     return messages, connection.execute(QUERIES["load_deduplications"]).fetchall()

@@ -11,7 +11,7 @@ to the journal in the same step, and whoever is answered has waited for a commit
 was decided before. Messages come into the state when their commit is done. When a commit fails, memory is
 ahead of the disk for good: every queue is read anew.
 
-In memory are an entry per message (some 200 bytes) and the newest contents, up to a bound; the rest is read
+In memory are an entry per message (some 400 bytes) and the newest contents, up to a bound; the rest is read
 when it is received.
 """
 
@@ -56,7 +56,7 @@ from squib.store.queue_sweeper import RowSweeper
 from squib.store.writer import WriteFailed, Writer
 
 SWEEP_INTERVAL_S: Final = 60.0
-EXPIRED_PER_SWEEP: Final = 10_000
+EXPIRED_PER_STEP: Final = 500  # squib's choice: bounds how long others on the loop wait
 RELOAD_PAUSE_S: Final = 1.0
 _NUMBERS_PER_MS: Final = 20  # bits
 
@@ -137,15 +137,20 @@ class SqliteQueues:
         until_s = self._loop.time() + wait_ms / 1000
         receipts = self._again(live, queue, attempt_id, visibility_timeout_s) if attempt_id else []
         while not receipts:
-            receipts = self._take(live, queue, max_count, visibility_timeout_s, is_waiting=wait_ms > 0)
+            queue = self._definition(key)
+            if queue.queue_id != live.queue_id:
+                raise QueueDoesNotExist()
+            receipts, is_more = self._take(
+                live, queue, max_count, visibility_timeout_s, is_waiting=wait_ms > 0
+            )
+            if is_more and not receipts:
+                await asyncio.sleep(0)
+                continue
             left_s = until_s - self._loop.time()
             if receipts or left_s <= 0 or self._is_ending:
                 break
             await live.wait(left_s)
             await self._readable()
-            queue = self._definition(key)
-            if queue.queue_id != live.queue_id:
-                raise QueueDoesNotExist()
         if not receipts:
             return []
         if attempt_id and key.is_fifo:
@@ -222,7 +227,7 @@ class SqliteQueues:
         await self._readable()
         live = self._of(self._definition(key))
         await self._write(decide)
-        self._sweeper.remove(self._discard(live.state.remove_before(position)))
+        self._sweeper.remove(self._discard(live.state.remove_before(position, now_ms=self._clock.now_ms())))
 
     async def delete_queue(self, key: QueueKey) -> bool:
         await self._readable()
@@ -282,7 +287,7 @@ class SqliteQueues:
             while self._stale is not None:
                 await self._reload(self._stale)
             self._sweeper.remove()
-            self._expire()
+            await self._expire()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_INTERVAL_S):
                     await self._has_failed.wait()
@@ -315,7 +320,8 @@ class SqliteQueues:
 
     def _take(
         self, live: LiveQueue, queue: Queue, max_count: int, timeout_s: int | None, *, is_waiting: bool
-    ) -> list[Receipt]:
+    ) -> tuple[list[Receipt], bool]:
+        """Receipts, and whether some were set aside: there may be others behind them."""
         now_ms = self._clock.now_ms()
         hidden_s = queue.visibility_timeout_s if timeout_s is None else timeout_s
         redrive = queue.redrive
@@ -325,21 +331,18 @@ class SqliteQueues:
             redrive.max_receive_count if redrive is not None and target is not None else None,
             MAX_IN_FLIGHT,
         )
-        is_set_aside = True
-        while is_set_aside:  # one look sets some aside at most: there may be good ones behind them
-            taken = live.state.take(
-                max_count, hidden_until_ms=EpochMs(now_ms + hidden_s * 1000), now_ms=now_ms, terms=terms
-            )
-            self._sweeper.remove(self._discard(taken.expired))
-            if taken.exhausted and target is not None:
-                dead = DeadLetter(queue.key.arn, is_fifo=queue.key.is_fifo)
-                self._move(taken.exhausted, target, dead)
-            is_set_aside = not taken.received and bool(taken.expired or taken.exhausted)
+        taken = live.state.take(
+            max_count, hidden_until_ms=EpochMs(now_ms + hidden_s * 1000), now_ms=now_ms, terms=terms
+        )
+        self._sweeper.remove(self._discard(taken.expired))
+        if taken.exhausted and target is not None:
+            self._move(taken.exhausted, target, DeadLetter(queue.key.arn, is_fifo=queue.key.is_fifo))
         if taken.is_over_limit and not taken.received and not is_waiting and not queue.key.is_fifo:
             raise OverLimit(f"The maximum number of in flight messages is reached. Limit: {MAX_IN_FLIGHT}")
-        return [
+        receipts = [
             Receipt(queue.queue_id, entry.position, now_ms, entry.receive_count) for entry in taken.received
         ]
+        return receipts, bool(taken.expired or taken.exhausted)
 
     def _show(self, live: LiveQueue, receipts: Sequence[Receipt]) -> None:
         """Ends the visibility timeouts of receives."""
@@ -412,14 +415,15 @@ class SqliteQueues:
 
     # --- rows that nobody wants
 
-    def _expire(self) -> None:
+    async def _expire(self) -> None:
         now_ms = self._clock.now_ms()
         for live in list(self._live.values()):
             queue = self._definitions.peek(live.key)
             if queue is not None:
                 retention_ms = queue.retention_s * 1000
-                gone = live.state.expire(retention_ms, now_ms=now_ms, max_count=EXPIRED_PER_SWEEP)
-                self._sweeper.remove(self._discard(gone))
+                while gone := live.state.expire(retention_ms, now_ms=now_ms, max_count=EXPIRED_PER_STEP):
+                    self._sweeper.remove(self._discard(gone))
+                    await asyncio.sleep(0)
             live.deduplication.expire(now_ms=now_ms)
             live.forget_attempts(now_ms)
         before_ms = EpochMs(now_ms - DEDUPLICATION_MS)

@@ -87,6 +87,7 @@ class Exchange:
         self.method, self.path, self.query = method, path, query
         self.headers, self.body = headers, body
         self.gone = False
+        self.on_gone: Callable[[], None] | None = None
         self.remote_host = "127.0.0.1"
         self.status = 0
         self.answer_headers: dict[str, str] = {}

@@ -294,3 +294,16 @@ def test_models_are_read_from_any_folder(tmp_path: Path) -> None:
     raw = b'{"metadata":{"protocol":"rest-json","apiVersion":"1"},"operations":{},"shapes":{}}'
     (folder / "service-2.json.gz").write_bytes(gzip.compress(raw))
     assert ServiceModels(tmp_path).get("lambda").metadata.api_version == "1"
+
+
+def test_who_asks_is_told_when_the_client_leaves_or_has_left() -> None:
+    told: list[str] = []
+    for has_left in (False, True):
+        exchange = unsigned()
+        exchange.gone = has_left
+        request = gateway()._request(exchange, None)
+        request.when_gone(lambda: told.append("gone"))
+        assert told == (["gone"] if has_left else [])
+        assert exchange.on_gone is not None
+        exchange.on_gone()
+        assert told.pop() == "gone"

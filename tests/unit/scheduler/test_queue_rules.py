@@ -132,9 +132,12 @@ def test_no_more_is_in_flight_than_may_be() -> None:
 def test_a_purge_takes_what_was_sent_before() -> None:
     state = queue(entry(1), entry(2, visible=50), entry(3), entry(4))
     take(state, 1)
-    assert positions(state.remove_before(4)) == [1, 2, 3]
+    assert positions(state.remove_before(4, now_ms=at(0))) == [1, 2, 3]
     assert state.counts(now_ms=at(0)) == QueueCounts(1, 0, 0)
     assert positions(take(state).received) == [4]
+    assert state.remove_before(4, now_ms=at(5)) == []
+    assert state.counts(now_ms=at(5)) == QueueCounts(0, 1, 0)
+    assert positions(take(state, now=30).received) == [4]
 
 
 def test_withdrawn_messages_are_no_receives() -> None:
