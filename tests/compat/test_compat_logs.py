@@ -155,3 +155,14 @@ def test_what_is_not_there_is_not_found(squib: Squib) -> None:
         logs.get_log_events(logGroupName="/none", logStreamName="none")
     assert missing.value.response["Error"]["Code"] == "ResourceNotFoundException"
     assert missing.value.response["Error"]["Message"] == "The specified log group does not exist."
+
+
+def test_objects_below_the_application_log_level_are_left_out(squib: Squib) -> None:
+    levels = {"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "SystemLogLevel": "INFO"}
+    function = squib.deploy(SOURCE, LoggingConfig=levels)
+    lines = [
+        json.dumps({"level": level, "n": n}) for n, level in enumerate(("debug", "info", "WARN", "error"))
+    ]
+    tail = function.invoke([*lines, "plain text", '{"n": "no level"}']).log
+    assert [line for line in tail.splitlines() if "platform." not in line] == [*lines[2:], "plain text"]
+    assert '"type":"platform.report"' in tail

@@ -45,13 +45,18 @@ def variables(squib: Squib, region: str = "eu-west-2", **more: str) -> dict[str,
 
 
 def run(
-    command: Sequence[str | Path], folder: Path, environment: dict[str, str], limit_s: float = 100
+    command: Sequence[str | Path],
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    given: str = "",
+    limit_s: float = 100,
 ) -> str:
-    """Runs it; gives its standard output. Fails with all that it said when it failed."""
+    """Runs it on the input `given`; gives its standard output. Fails with all that it said when it failed."""
     done = subprocess.run(
         command,
         check=False,
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         timeout=limit_s,

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from squib.environment.application_level import is_kept
 from squib.environment.driver import LogSource
 from squib.environment.log_lines import FrameParser, LineSplitter, SystemLines
 from squib.model.limits import LOG_TAIL_BYTES
@@ -21,8 +22,10 @@ def stream_name(version: str, environment_id: str, now_ms: EpochMs) -> str:
 class EnvironmentLog:
     """Owns the writer. Bytes of the runtime come by `feed`, lines of Lambda by `write`."""
 
-    def __init__(self, writer: LogWriter, lines: SystemLines) -> None:
+    def __init__(self, writer: LogWriter, lines: SystemLines, least_level: int) -> None:
+        """`least_level`: of the lines of the function that are written (application_level)."""
         self.lines = lines
+        self._least_level = least_level
         self._writer = writer
         self._append = writer.append
         self._output = LineSplitter()
@@ -44,7 +47,7 @@ class EnvironmentLog:
         """Takes what the runtime wrote."""
         if source is LogSource.OUTPUT:
             for line in self._output.feed(data):
-                self._write_line(now_ms, "function", line)
+                self._write_output(now_ms, line)
         elif source is LogSource.EXTENSION:
             for line in self._extensions.feed(data):
                 self._write_line(now_ms, "extension", line)
@@ -53,15 +56,20 @@ class EnvironmentLog:
                 is_credible = at_ms is not None and abs(at_ms - now_ms) < _CREDIBLE_MS
                 self._write_line(at_ms if is_credible and at_ms is not None else now_ms, "function", message)
 
-    def _write_line(self, at_ms: EpochMs, kind: str, line: str) -> None:
-        self.write(at_ms, line)
+    def _write_output(self, at_ms: EpochMs, line: str) -> None:
+        """What runtimes frame they have filtered themselves; what is only printed nobody has."""
+        self._write_line(at_ms, "function", line, is_kept=is_kept(line, self._least_level))
+
+    def _write_line(self, at_ms: EpochMs, kind: str, line: str, *, is_kept: bool = True) -> None:
+        if is_kept:
+            self.write(at_ms, line)
         if self.on_line is not None:
             self.on_line(at_ms, kind, line)
 
     def flush(self, now_ms: EpochMs) -> None:
         """Adds the last line though its newline is missing."""
         for line in self._output.flush():
-            self._write_line(now_ms, "function", line)
+            self._write_output(now_ms, line)
 
     def runtime_ended(self, now_ms: EpochMs) -> None:
         """The next bytes are another runtime's."""

@@ -24,7 +24,8 @@ def iso_time(now_ms: EpochMs) -> str:
 def level(kind: str, record: Record) -> int:
     """The level at which a system log shows it, as in the guide's table of system log events."""
     status = record.get("status", "success") if isinstance(record, dict) else "error"
-    if status != "success" or kind == "logsDropped":
+    is_failed = isinstance(record, dict) and kind == "extension" and "errorType" in record
+    if status != "success" or is_failed or kind == "logsDropped":
         return LEVELS["WARN"]
     return LEVELS["DEBUG" if kind in ("initRuntimeDone", "initReport", "runtimeDone") else "INFO"]
 

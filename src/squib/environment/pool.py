@@ -15,6 +15,7 @@ import msgspec
 
 from squib.access.log_rights import ALL_LOG_RIGHTS, LogRights
 from squib.clock import Clock, Entropy
+from squib.environment.application_level import least_level
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
 from squib.environment.log_lines import JsonLines, SystemLines, TextLines
@@ -366,7 +367,7 @@ class Pool:
             writer = self._logs.open_stream(
                 group, stream, now_ms=self._clock.now_ms(), makes_group=rights.makes_group
             )
-        return EnvironmentLog(writer, system_lines(function))
+        return EnvironmentLog(writer, system_lines(function), least_level(function.logging))
 
     # --- running
 

@@ -68,7 +68,7 @@ await client.send(
     FunctionName: name,
     Runtime: "python3.11",
     Handler: "app.handler",
-    Role: "arn:aws:iam::000000000000:role/javascript",
+    Role: process.argv[3],
     Code: { ZipFile: zipOf("app.py", source("got")) },
   }),
 );
