@@ -59,7 +59,7 @@ class _PythonOnly:
 def zipped(content: str = "def handler(event, context): return event") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
-        made.writestr("app.py", content)
+        made.writestr(zipfile.ZipInfo("app.py"), content)  # the same bytes whenever it is made
     return buffer.getvalue()
 
 
