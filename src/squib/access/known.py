@@ -2,6 +2,7 @@
 
 from squib.model.alias import qualified_key
 from squib.model.arn import parse_function_arn
+from squib.model.event_source import EVENT_SOURCE_MAPPINGS
 from squib.model.function_url import FUNCTION_URLS
 from squib.model.item import ItemKey
 from squib.model.units import AccountId, Region
@@ -15,6 +16,7 @@ class StoredThings:
     def __init__(self, store: Store, identities: Identities) -> None:
         self._identities = identities
         self._urls = store.collection(FUNCTION_URLS)
+        self._mappings = store.collection(EVENT_SOURCE_MAPPINGS)
 
     def iam_arn(self, account_id: AccountId, kind: str, name: str) -> str | None:
         """Of a `user`, `role` or `group`; None when there is none of that name."""
@@ -31,7 +33,8 @@ class StoredThings:
 
     def mapping_function_arn(self, account_id: AccountId, region: Region, uuid: str) -> str | None:
         """The function of an event source mapping."""
-        return None
+        mapping = self._mappings.peek(ItemKey(account_id, region, uuid))
+        return None if mapping is None else mapping.function.arn(mapping.qualifier)
 
     def url_auth_type(self, function_arn: str) -> str | None:
         """Of the function URL of a function or alias."""
