@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+import botocore.config
 import botocore.exceptions
 import pytest
 
@@ -117,3 +118,28 @@ def test_paginator_gives_each_item_once(
 
 def settle(client: Any, name: str) -> None:
     client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=FAST)
+
+
+MODEL = CLIENT.meta.service_model
+REFUSED = sorted({*MODEL.operation_names} - built_operations())
+
+
+@pytest.mark.parametrize("operation", REFUSED)
+def test_an_operation_that_is_not_built_is_refused_by_name(squib: Squib, operation: str) -> None:
+    shape = MODEL.operation_model(operation).input_shape
+    given = {name: placeholder(shape.members[name]) for name in shape.required_members}
+    unchecked = botocore.config.Config(parameter_validation=False)
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        getattr(squib.client("lambda", REGION, config=unchecked), botocore.xform_name(operation))(**given)
+    answer = refused.value.response
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert answer["Error"] == {
+        "Code": "NotImplementedException",
+        "Message": f"squib does not implement lambda:{operation} yet.",
+    }
+
+
+def placeholder(shape: Any) -> Any:
+    """A value that can be sent for a member."""
+    values = {"structure": {}, "map": {}, "list": [], "boolean": True, "blob": b"", "timestamp": 0}
+    return values.get(shape.type_name, "1" if shape.type_name == "string" else 1)
