@@ -356,6 +356,7 @@ class _Parts:
                 Sts(
                     identities=identities,
                     callers=callers,
+                    organization=machine.organization,
                     keyring=keyring,
                     messages=AuthorizationMessages(store.seal),
                     issuer=_issuer(settings, clock),

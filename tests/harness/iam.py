@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from squib.access.callers import CallerBook
+from squib.access.organization import Organization
 from squib.clock import SystemClock, SystemEntropy
 from squib.control_plane.iam import IamService
 from squib.control_plane.sts import Issuer, Sts, StsService
@@ -54,7 +55,9 @@ LAMBDA_TRUST = trust(Service="lambda.amazonaws.com")
 class World:
     """A store, its key ring, and the services over them."""
 
-    def __init__(self, store: Store, data_dir: Path, issuer: Issuer | None) -> None:
+    def __init__(
+        self, store: Store, data_dir: Path, issuer: Issuer | None, organization: Organization | None
+    ) -> None:
         self.store = store
         self.now_ms = NOW
         self.identities = Identities(store)
@@ -73,6 +76,7 @@ class World:
         self.sts = Sts(
             identities=self.identities,
             callers=self.callers,
+            organization=organization or Organization(),
             keyring=self.keyring,
             messages=AuthorizationMessages(self.seal),
             issuer=issuer,
@@ -134,10 +138,12 @@ class World:
 
 
 @asynccontextmanager
-async def opened(data_dir: Path, issuer: Issuer | None = None) -> AsyncIterator[World]:
+async def opened(
+    data_dir: Path, issuer: Issuer | None = None, organization: Organization | None = None
+) -> AsyncIterator[World]:
     """A world on a data directory, with two accounts."""
     async with await open_store(StoreOptions(data_dir=data_dir), SystemClock()) as store:
         for account_id in (ACCOUNT, OTHER):
             key = account_key(account_id)
             await store.write(lambda tx, key=key: tx.put(ACCOUNTS, key, Account(created_at_ms=NOW)))
-        yield World(store, data_dir, issuer)
+        yield World(store, data_dir, issuer, organization)

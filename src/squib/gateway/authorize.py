@@ -93,6 +93,7 @@ class Authorizer:
             base_url=request.base_url,
             headers=request.headers,
             when_gone=request.when_gone,
+            source_ip=request.source_ip,
         )
 
     def _refuse_session_token(self, action: str, resource: str, principal: Principal) -> None:

@@ -88,6 +88,8 @@ class AuthorizedCall(msgspec.Struct, frozen=True, kw_only=True):
     """Request headers by lower-case name (user agent, trace id); never needed for members of the model."""
     when_gone: Callable[[Callable[[], None]], None] = ignore
     """See `RawRequest`: for an operation that may wait long and must not answer nobody."""
+    source_ip: str = ""
+    """See `RawRequest`: for what policies decide in a handler (trust policies)."""
 
 
 class OperationResult(msgspec.Struct, frozen=True, kw_only=True):

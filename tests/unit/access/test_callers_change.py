@@ -8,6 +8,7 @@ from harness.iam import ACCOUNT, NOW, World, opened, policy, trust
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock
+from squib.gateway.actions.table import TABLE
 from squib.iam.context import Context
 from squib.iam.evaluate import Request, evaluate
 from squib.model.identity import Principal, root_principal
@@ -126,5 +127,13 @@ def test_roots_own_session_is_not_above_policies_as_root_is(tmp_path: Path) -> N
         permissions = Permissions(world.identities, world.callers, ResourceBook(world.store), SystemClock())
         assert permissions.needs_no_policy(root_principal(ACCOUNT), QUEUE)
         assert not permissions.needs_no_policy(session, QUEUE)
+
+    run(tmp_path, story)
+
+
+def test_every_operation_of_iam_and_sts_has_a_row_in_the_table_of_actions(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        rows = {operation for service, operation in TABLE if service in ("iam", "sts")}
+        assert world.handlers.keys() - rows == set()
 
     run(tmp_path, story)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.iam import ACCOUNT, NOW, OTHER, World, opened, policy, trust
+from squib.access.organization import Organization
 from squib.model.identity import ANONYMOUS, root_principal
 
 RUNNER = f"arn:aws:iam::{ACCOUNT}:role/runner"
@@ -271,3 +272,33 @@ def test_the_account_of_a_key_and_only_own_messages_are_told(tmp_path: Path) -> 
         assert code == "InvalidAuthorizationMessage"
 
     run(tmp_path, story)
+
+
+def test_an_organization_bounds_who_assumes_what(tmp_path: Path) -> None:
+    def documents(**more: str) -> list[dict[str, Any]]:
+        """One that denies the role, and one that allows everything."""
+        deny = {"Effect": "Deny", "Action": "sts:AssumeRole", "Resource": RUNNER, **more}
+        allow = {"Effect": "Allow", "Action": "*", "Resource": "*", **more}
+        return [{"Version": "2012-10-17", "Statement": [statement]} for statement in (deny, allow)]
+
+    bounds = [
+        {"resource_control_policies": documents(Principal="*")},
+        {"service_control_policies": documents()},
+    ]
+    for number, bound in enumerate(bounds):
+        file = tmp_path / f"organization{number}.json"
+        file.write_text(json.dumps({"levels": [{"accounts": ["*"], **bound}]}))
+        organization = Organization.read(file)
+
+        async def main(number: int = number, organization: Organization = organization) -> None:
+            data_dir = tmp_path / str(number)
+            async with opened(data_dir, organization=organization) as world:
+                bob = await world.user("bob", ASSUME)
+                await role(world, trust(AWS=ACCOUNT))
+                await role(world, trust(AWS=ACCOUNT), "free")
+                code, text = await world.refused("AssumeRole", bob, RoleArn=RUNNER, RoleSessionName="one")
+                assert code == "AccessDenied" and "explicit deny" in text
+                free = f"arn:aws:iam::{ACCOUNT}:role/free"
+                await world.call("AssumeRole", bob, RoleArn=free, RoleSessionName="one")
+
+        asyncio.run(main())

@@ -1,5 +1,7 @@
 """AssumeRole: a role's trust policy and the caller's own policies decide, for nothing else says who may."""
 
+import msgspec
+
 from squib.access.role_trust import trust_of
 from squib.control_plane.sts.lookup import Sts
 from squib.control_plane.sts.sessions import (
@@ -70,6 +72,8 @@ def _check_allowed(
     asked = {
         **call_keys(
             requested_region=call.region,
+            source_ip=call.source_ip or None,
+            is_secure_transport=False,
             user_agent=call.headers.get("user-agent"),
             resource_account=role.account_id,
             resource_tags=role.tags,
@@ -87,7 +91,10 @@ def _check_allowed(
         view.caller,
         role_arn=role.arn,
         trust=trust_of(role, sts.identities),
-        caller_policies=view.policies,
+        caller_policies=msgspec.structs.replace(
+            view.policies, service_control=sts.organization.service_control(call.principal.account_id)
+        ),
+        resource_control=sts.organization.resource_control(role.account_id),
         context=Context(keys(asked), view.keys, now_ms=call.received_at_ms),
         has_session_tags=has_tags,
         has_source_identity=source_identity is not None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from squib.access.callers import CallerBook
+from squib.access.organization import Organization
 from squib.control_plane.sts.issuer import Issuer
 from squib.store.authorization_messages import AuthorizationMessages
 from squib.store.identities import Identities
@@ -15,6 +16,7 @@ class Sts:
 
     identities: Identities
     callers: CallerBook
+    organization: Organization
     keyring: KeyRing
     messages: AuthorizationMessages
     issuer: Issuer | None

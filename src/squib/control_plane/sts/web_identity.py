@@ -47,7 +47,13 @@ async def assume_role_with_web_identity(sts: Sts, call: AuthorizedCall) -> Opera
         raise AccessDenied(_DENIED)
     provider = f"arn:aws:iam::{account_id}:oidc-provider/{identity.issuer}"
     asked = {
-        **call_keys(requested_region=call.region, resource_account=account_id, resource_tags=role.tags),
+        **call_keys(
+            requested_region=call.region,
+            source_ip=call.source_ip or None,
+            is_secure_transport=False,
+            resource_account=account_id,
+            resource_tags=role.tags,
+        ),
         **sts_keys(
             role_session_name=call.input["RoleSessionName"],
             source_identity=source_identity,
@@ -63,6 +69,7 @@ async def assume_role_with_web_identity(sts: Sts, call: AuthorizedCall) -> Opera
         role_arn=arn,
         trust=trust_of(role, sts.identities),
         context=Context(keys(asked), now_ms=call.received_at_ms),
+        resource_control=sts.organization.resource_control(role.account_id),
         action=ASSUME_ROLE_WITH_WEB_IDENTITY,
         has_session_tags=bool(tags.all),
         has_source_identity=source_identity is not None,

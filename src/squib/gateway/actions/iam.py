@@ -79,6 +79,7 @@ _OF_ENTITIES: Final[Mapping[Resource, tuple[str, ...]]] = {
         *("PutUserPermissionsBoundary", "DeleteUserPermissionsBoundary"),
         *("CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey", "ListAccessKeys"),
         *("CreateLoginProfile", "GetLoginProfile", "UpdateLoginProfile", "DeleteLoginProfile"),
+        *("ListMFADevices", "ListSSHPublicKeys", "ListServiceSpecificCredentials", "ListSigningCertificates"),
     ),
     _ROLE: (
         *("GetRole", "UpdateRole", "UpdateRoleDescription", "DeleteRole", "UpdateAssumeRolePolicy"),
@@ -106,6 +107,8 @@ _OF_ENTITIES: Final[Mapping[Resource, tuple[str, ...]]] = {
         *("ListUsers", "ListRoles", "ListGroups", "ListPolicies", "GetAccountSummary"),
         *("GetAccountAuthorizationDetails", "SimulateCustomPolicy", "GetContextKeysForCustomPolicy"),
         *("CreateAccountAlias", "DeleteAccountAlias", "ListAccountAliases", "GetAccessKeyLastUsed"),
+        *("GetAccountPasswordPolicy", "ListInstanceProfiles", "ListOpenIDConnectProviders"),
+        *("ListSAMLProviders", "ListServerCertificates", "ListVirtualMFADevices"),
     ),
 }
 
