@@ -128,13 +128,15 @@ class MoveLoop:
                 seen = await self._tasks.changed(seen)
                 continue
             started_ms = self._clock.monotonic_ms()
+            has_failed = False
             for task in active:
                 try:
                     await self._step(task)
                 except Exception:  # the disk may be full or slow now; the task goes on later
                     _log.exception("message_move_failed task_id=%s", task.task_id)
+                    has_failed = True
             # In one step a task moves what it may in a second, or as much as it likes.
-            is_limited = all(task.max_per_second is not None for task in active)
+            is_limited = has_failed or all(task.max_per_second is not None for task in active)
             passed_s = (self._clock.monotonic_ms() - started_ms) / 1000
             await asyncio.sleep(max(0.0, 1.0 - passed_s) if is_limited else 0)
 
