@@ -172,3 +172,12 @@ def test_the_aws_cli_sends_and_receives(squib: Squib) -> None:
     assert got["Body"] == "from the shell"  # type: ignore[index]  # an object of JSON
     aws("delete-message", "--queue-url", url, "--receipt-handle", got["ReceiptHandle"])  # type: ignore[index]  # likewise
     aws("delete-queue", "--queue-url", url)
+
+
+def test_a_message_of_a_mebibyte_fits_in_a_form(squib: Squib) -> None:
+    [url] = texts(answer(squib, Action="CreateQueue", QueueName=unique_name("form")), "QueueUrl")
+    path, body = urlsplit(url).path, "ä" * (512 * 1024)
+    answer(squib, path, Action="SendMessage", MessageBody=body)
+    assert texts(answer(squib, path, Action="ReceiveMessage"), "Body") == [body]
+    status, text = form(squib, "sqs", path, Version="2012-11-05", Action="SendMessage", MessageBody=body * 2)
+    assert status == 413 and "<Code>RequestEntityTooLargeException</Code>" in text
