@@ -53,6 +53,7 @@ from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
 from squib.invoke.activation import Activation, ActivationOptions
 from squib.invoke.admit import Admission
+from squib.invoke.concurrency_watch import ConcurrencyWatch
 from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
@@ -332,6 +333,7 @@ class _Parts:
             endpoint=lambda exchange: self._gateway.on_exchange(exchange, inside_url),
             on_endpoint_too_large=lambda exchange: self._gateway.on_too_large(exchange),
             extensions=self._cache.extensions_of,
+            meter=store.usage.meter,
             log_rights=partial(log_rights, self._permissions),
             options=PoolOptions(
                 max_environments=environments.max_environments,
@@ -365,8 +367,11 @@ class _Parts:
             "sqs": SqsService(store, entropy),
         }
         self._moves = MoveLoop(store, clock, entropy)
-        self._admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
-        invoke = InvokeService(Resolver.of(store, entropy.draw), self._pool, entropy, self._admission)
+        ledger = ConcurrencyLedger()
+        self._admission = Admission(ledger, store.collection(RESERVED_CONCURRENCY))
+        meter = store.usage.meter
+        self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_peaks, meter, clock)
+        invoke = InvokeService(Resolver.of(store, entropy.draw), self._pool, entropy, self._admission, meter)
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
         self._gateway = Gateway(
             handlers=handlers,
@@ -399,6 +404,7 @@ class _Parts:
                 for work in (
                     self._activation.run(),
                     self._admission.follow(),
+                    self._watch.run(),
                     retire_replaced(self._store, self._pool),
                     RetentionLoop(self._store.logs.expire).run(),
                     self._keyring.uses.run(),

@@ -23,6 +23,7 @@ from squib.model.units import (
     Region,
     RequestId,
 )
+from squib.store.meter import Meter
 
 ACCOUNT = AccountId("000000000000")
 REGION = Region("us-east-1")
@@ -152,6 +153,7 @@ class World:
         self.entropy = CountingEntropy()
         self.minted: list[str] = []
         self.revoked: list[str] = []
+        self.meter = Meter()
         self._options = PoolOptions(**options)
         self.pool: Pool
 
@@ -176,6 +178,7 @@ class World:
             revoke=self.revoked.append,
             endpoint=lambda exchange: Exchange.respond(exchange, 204, ()),
             extensions=lambda function: self.extensions,
+            meter=self.meter,
             options=self._options,
         )
         async with asyncio.TaskGroup() as tasks:

@@ -57,6 +57,7 @@ class Environment:
         self.state = State.INIT
         self.fault: SquibError | None = None
         self.idle_since_ms = 0.0
+        self.started_ms = surroundings.clock.monotonic_ms()
         self.deadline_ms = 0.0
         """Of the initialization or of the invocation; monotonic."""
         self._owner = owner
@@ -69,7 +70,7 @@ class Environment:
             on_too_large=surroundings.on_endpoint_too_large,
         )
         self._sandbox: Sandbox | None = None
-        self._is_frozen = False
+        self.is_frozen = False  # its processes do not run
         self._operations = Operations(owner.spawn, self._operation_failed)
         self._starts = RuntimeStarts(waits_for_extensions=bool(self._names))
         self._init_started_ms = 0.0
@@ -84,8 +85,8 @@ class Environment:
         self._shutdown: ShutdownPhase | None = None  # while it lasts
         self._log_stream = stream_name(function.version, environment_id, surroundings.clock.now_ms())
         log = surroundings.open_log(function, self._log_stream)
-        self._journal = Journal(log, surroundings.clock, function, self._drain_logs, self._memory_peak_bytes)
-        self._serving = Serving(self._journal, surroundings.clock)
+        self._journal = Journal(log, surroundings.clock, function, self._drain_logs, self.memory_peak_bytes)
+        self._serving = Serving(self._journal, surroundings.clock, surroundings.meter)
         self._key = surroundings.mint(function, environment_id)
         self._journal.init_start()
         if self._names:
@@ -96,9 +97,9 @@ class Environment:
         self._operations.add(self._create)
 
     @property
-    def is_frozen(self) -> bool:
-        """Its processes do not run."""
-        return self._is_frozen
+    def invocation_count(self) -> int:
+        """Invocations it was given."""
+        return self._serving.count
 
     # --- what the pool asks for
 
@@ -108,7 +109,7 @@ class Environment:
         self._failure = None
         self._serving.begin(invocation, done, now_ms)
         self.deadline_ms = now_ms + invocation.function.timeout_s * 1000
-        if self._is_frozen:
+        if self.is_frozen:
             self._thaw()
         self._happen(Event.ASSIGNED)
 
@@ -138,13 +139,13 @@ class Environment:
             expires_ms = self.idle_since_ms + self._with.idle_expiry_ms
             if now_ms >= expires_ms:
                 self.retire()
-            elif state is State.IDLE and not self._is_frozen and self._sandbox is not None:
+            elif state is State.IDLE and not self.is_frozen and self._sandbox is not None:
                 freeze_ms = self.idle_since_ms + self._with.freeze_after_ms
                 if not self._api.is_waiting:  # still does something after its answer: until its time is over
                     freeze_ms = max(freeze_ms, self.deadline_ms)
                 if now_ms < freeze_ms:
                     return min(freeze_ms, now_ms + 10 * self._with.freeze_after_ms)
-                self._is_frozen = True
+                self.is_frozen = True
                 self._sandbox.freeze()
                 self._journal.pause()
             return expires_ms
@@ -371,7 +372,8 @@ class Environment:
         if self._sandbox is not None:
             self._sandbox.drain_logs()
 
-    def _memory_peak_bytes(self) -> int:
+    def memory_peak_bytes(self) -> int:
+        """The most memory it has used so far."""
         return 0 if self._sandbox is None else self._sandbox.memory_peak_bytes()
 
     def _begin_init(self) -> None:
@@ -398,8 +400,8 @@ class Environment:
         return await self._sandbox.open_socket()
 
     def _thaw(self) -> None:
-        if self._is_frozen and self._sandbox is not None:
-            self._is_frozen = False
+        if self.is_frozen and self._sandbox is not None:
+            self.is_frozen = False
             self._sandbox.thaw()
             self._journal.resume()
 
@@ -445,7 +447,7 @@ class Environment:
 
     async def _kill_sandbox(self) -> None:
         if self._sandbox is not None:
-            self._is_frozen = False
+            self.is_frozen = False
             await self._sandbox.kill()
 
     async def _restart_sandbox(self, generation: int) -> None:
@@ -454,7 +456,7 @@ class Environment:
             return
         self._init_started_ms = self._with.clock.monotonic_ms()
         self._api.runtime_started()
-        self._is_frozen = False
+        self.is_frozen = False
         self._starts.started()
         if self._extensions is not None:
             self._extensions.started(self._names, self._phase)

@@ -38,6 +38,7 @@ from squib.scheduler.assignment import Assignment, assign, least_recently_used
 from squib.scheduler.environment import IS_AT_WORK, State
 from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
 from squib.store.base import Logs, LogWriter
+from squib.store.meter import Meter
 
 _log: Final = logging.getLogger("squib.environment")
 _MORE_HELD_BYTES: Final = 8 << 20  # squib's choice: one environment's small requests beside its greatest
@@ -67,6 +68,11 @@ class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     is_frozen: bool
     idle_ms: float
     """0 while it has an invocation or initializes."""
+    age_ms: float
+    invocations: int
+    memory_peak_bytes: int
+    memory_mib: int
+    """What it may use."""
 
 
 _STARTING, _IDLE, _BUSY, _STOPPING = range(4)  # where the pool has an environment
@@ -75,12 +81,13 @@ _STARTING, _IDLE, _BUSY, _STOPPING = range(4)  # where the pool has an environme
 class _Group:
     """The environments of one version with one content, and the invocations that wait for one."""
 
-    __slots__ = ("counts", "function", "idle", "is_retired", "waiting")
+    __slots__ = ("counts", "function", "idle", "is_retired", "peak", "waiting")
 
     def __init__(self, function: FunctionVersion) -> None:
         self.function = function
         self.idle: list[Environment] = []  # the one used last at the end; those without a runtime in front
         self.counts = [0, 0, 0, 0]  # environments by place
+        self.peak = 0  # most invocations at once since somebody looked
         self.waiting: deque[tuple[Invocation, Done]] = deque()
         self.is_retired = False
 
@@ -102,6 +109,7 @@ class Pool:
         on_endpoint_too_large: Handler = refuse_too_large,
         extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: (),
         log_rights: Callable[[FunctionVersion, str], LogRights] = lambda function, stream: ALL_LOG_RIGHTS,
+        meter: Meter | None = None,
         options: PoolOptions | None = None,
     ) -> None:
         """`ensure_code` returns once a version's code lies unpacked. `mint` makes the credentials of an
@@ -129,6 +137,7 @@ class Pool:
             ),
             endpoint_url=self._options.endpoint_url,
             extensions=extensions,
+            meter=meter or Meter(),
             new_id=entropy.request_id,
             freeze_after_ms=self._options.freeze_after_ms,
             idle_expiry_ms=self._options.idle_expiry_s * 1000,
@@ -136,6 +145,7 @@ class Pool:
         self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
         self._groups: dict[tuple[str, str], _Group] = {}  # by content and version
         self._environments: dict[EnvironmentId, Environment] = {}
+        self._gone_peaks: list[tuple[FunctionVersion, int]] = []  # of groups that are no more
         self._live_count = 0  # of those that are not stopping
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
@@ -185,6 +195,9 @@ class Pool:
 
     def _assign(self, environment: Environment, invocation: Invocation, done: Done) -> None:
         _move(environment, _BUSY)
+        group: _Group = environment.group
+        if group.counts[_BUSY] > group.peak:
+            group.peak = group.counts[_BUSY]
         environment.assign(invocation, done)
         if environment.deadline_ms < self._sweep_at_ms:
             self.due(environment.deadline_ms)
@@ -334,6 +347,7 @@ class Pool:
         if not group.waiting and not any(group.counts[:_STOPPING]):
             key = (group.function.content_id, group.function.version)
             if self._groups.get(key) is group:
+                self._gone_peaks.append((group.function, group.peak))
                 del self._groups[key]
 
     # --- looking
@@ -343,6 +357,14 @@ class Pool:
         functions = [environment.function for environment in self._environments.values()]
         functions += [group.function for group in self._groups.values()]
         return {digest for function in functions for digest in function.digests()}
+
+    def take_peaks(self) -> list[tuple[FunctionVersion, int]]:
+        """How many invocations of each version ran at once, at most, since the last call."""
+        peaks, self._gone_peaks = self._gone_peaks, []
+        for group in self._groups.values():
+            peaks.append((group.function, group.peak))
+            group.peak = group.counts[_BUSY]
+        return [(function, peak) for function, peak in peaks if peak]
 
     def snapshot(self) -> list[EnvironmentView]:
         """Every environment there is, in the order they were started."""
@@ -355,6 +377,10 @@ class Pool:
                 state=one.state.name.lower(),
                 is_frozen=one.is_frozen,
                 idle_ms=now_ms - one.idle_since_ms if one.place == _IDLE else 0.0,
+                age_ms=now_ms - one.started_ms,
+                invocations=one.invocation_count,
+                memory_peak_bytes=one.memory_peak_bytes(),
+                memory_mib=one.function.memory_mib,
             )
             for one in self._environments.values()
         ]

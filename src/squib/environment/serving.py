@@ -14,6 +14,7 @@ from squib.environment.report import Report
 from squib.model.errors import SquibError
 from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
 from squib.model.units import EpochMs
+from squib.store.meter import Meter
 
 Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 """Told the end of one invocation, exactly once; an exception when it was not the function's doing."""
@@ -22,13 +23,15 @@ Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 class Serving:
     """One at a time: `begin`, then `answer` or `fail`; `conclude` after an answer that was not the end."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, meter: Meter) -> None:
         self.invocation: Invocation | None = None
         self.cold_init_ms: float | None = None
         """Of the environment's initialization, to be billed with its first invocation."""
         self.started_ms = 0.0
         """Monotonic: its time is counted from here."""
-        self._journal, self._clock = journal, clock
+        self.count = 0
+        """Invocations there have been."""
+        self._journal, self._clock, self._meter = journal, clock, meter
         self._done: Done | None = None
         self._answered: tuple[Invocation, Failure | None] | None = None
         self._answered_ms = 0.0
@@ -37,6 +40,7 @@ class Serving:
         """The environment was given an invocation."""
         self.invocation, self._done = invocation, done
         self.started_ms = now_ms
+        self.count += 1
         self._journal.is_start_logged = False
 
     def log_start(self) -> None:
@@ -70,6 +74,8 @@ class Serving:
             done(Succeeded(payload=payload, executed_version=invocation.function.version, log_tail=tail))
         else:
             done(failure.outcome(invocation.request_id, invocation.function.version, tail))
+        if is_over:
+            self._count(invocation, report)
 
     def conclude(self, failure: Failure | None) -> None:
         """Runtime and extensions are done with an answered invocation; or will not be, for this reason."""
@@ -79,12 +85,13 @@ class Serving:
         if failure is not None:
             self._journal.failed(invocation, failure)
         took_ms = self._clock.monotonic_ms() - self._answered_ms
-        self._journal.unfinished = msgspec.structs.replace(
+        report = self._journal.unfinished = msgspec.structs.replace(
             self._report(invocation, failure or answer),
             extensions_since_ms=EpochMs(self._clock.now_ms() - int(took_ms)),
             extensions_took_ms=took_ms,
         )
         self.cold_init_ms = None
+        self._count(invocation, report)
         self._journal.finish()
 
     def fail(self, failure: Failure | SquibError) -> None:
@@ -102,12 +109,23 @@ class Serving:
             journal.runtime_done(report, 0)
         journal.failed(invocation, reported)
         journal.unfinished = report
+        self._count(invocation, report)
         journal.finish()
         tail = journal.log.take_tail() if invocation.wants_log_tail else b""
         if isinstance(failure, SquibError):
             done(failure)
         else:
             done(failure.outcome(invocation.request_id, invocation.function.version, tail))
+
+    def _count(self, invocation: Invocation, report: Report) -> None:
+        """In the turn of the loop in which REPORT is known: it is flushed no earlier than this is."""
+        self._meter.invoked(
+            invocation,
+            duration_ms=report.duration_ms,
+            init_ms=report.init_duration_ms,
+            billed_ms=report.billed_ms,
+            is_error=report.status != "success",
+        )
 
     def _report(self, invocation: Invocation, failure: Failure | None) -> Report:
         return failures.report(

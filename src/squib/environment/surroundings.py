@@ -12,6 +12,7 @@ from squib.http.limits import HttpLimits
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.units import EnvironmentId
+from squib.store.meter import Meter
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """As seen from inside."""
     extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: ()
     """The files in its /opt/extensions, as they are started."""
+    meter: Meter
     new_id: Callable[[], str]
     """A fresh UUID."""
     freeze_after_ms: float

@@ -8,9 +8,10 @@ from squib.environment.pool import Pool
 from squib.invoke.admit import Admission
 from squib.invoke.payload import checked_event, client_context, trace_id
 from squib.invoke.resolve import Resolver
-from squib.model.errors import SquibError, UnsupportedParameter
+from squib.model.errors import SquibError, TooManyRequests, UnsupportedParameter
 from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
 from squib.model.operation import Answered, AuthorizedCall, Handler, OperationResult
+from squib.store.meter import Meter
 
 _DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
 
@@ -18,9 +19,11 @@ _DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
 class InvokeService:
     """Runs functions while the caller waits."""
 
-    def __init__(self, resolver: Resolver, pool: Pool, entropy: Entropy, admission: Admission) -> None:
+    def __init__(
+        self, resolver: Resolver, pool: Pool, entropy: Entropy, admission: Admission, meter: Meter
+    ) -> None:
         self._resolver, self._pool, self._entropy = resolver, pool, entropy
-        self._admission = admission
+        self._admission, self._meter = admission, meter
 
     def handlers(self) -> Mapping[str, Handler]:
         """See control_plane.registry.Service."""
@@ -31,8 +34,12 @@ class InvokeService:
         invocation = self._invocation(call)
         if invocation is None:
             return _DRY_RUN
-        with self._admission.lease(invocation.function.key):
-            outcome = await self._pool.invoke(invocation)
+        try:
+            with self._admission.lease(invocation.function.key):
+                outcome = await self._pool.invoke(invocation)
+        except TooManyRequests:
+            self._meter.throttled(invocation)
+            raise
         return _result(invocation, outcome)
 
     def invoke_promptly(self, call: AuthorizedCall, answered: Answered) -> bool:
@@ -41,7 +48,11 @@ class InvokeService:
         if invocation is None:
             answered(_DRY_RUN)
             return True
-        lease = self._admission.take(invocation.function.key)
+        try:
+            lease = self._admission.take(invocation.function.key)
+        except TooManyRequests:
+            self._meter.throttled(invocation)
+            raise
 
         def done(outcome: InvokeOutcome | SquibError) -> None:
             lease.release()

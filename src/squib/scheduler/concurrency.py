@@ -6,7 +6,7 @@ others of an account and region share what nobody has reserved.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from squib.model.function import FunctionKey
 from squib.model.limits import ACCOUNT_CONCURRENCY
@@ -25,22 +25,24 @@ class Throttle(StrEnum):
 class _Account:
     """What is in flight in one account and region."""
 
-    __slots__ = ("in_flight", "reserved", "unreserved_in_flight")
+    __slots__ = ("in_flight", "peak", "reserved", "unreserved_in_flight", "unreserved_peak")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.reserved = 0  # by all functions together, used or not
         self.unreserved_in_flight = 0  # of functions that have reserved nothing
+        self.peak = self.unreserved_peak = 0  # since somebody looked
 
 
 class Share:
     """One function's part of the ledger, and what each of its leases is given back to."""
 
-    __slots__ = ("_account", "in_flight", "reserved")
+    __slots__ = ("_account", "in_flight", "peak", "reserved")
 
     def __init__(self, account: _Account) -> None:
         self._account = account
         self.in_flight = 0
+        self.peak = 0  # since somebody looked
         self.reserved: int | None = None
 
     def release(self) -> None:
@@ -51,6 +53,14 @@ class Share:
         account.in_flight -= 1
         if self.reserved is None:
             account.unreserved_in_flight -= 1
+
+
+class Peaks(NamedTuple):
+    """The most leases that were held at once."""
+
+    functions: Mapping[FunctionKey, int]
+    accounts: Mapping[tuple[AccountId, Region], tuple[int, int]]
+    """Of all functions together, and of those together that have reserved nothing."""
 
 
 class ConcurrencyLedger:
@@ -81,8 +91,14 @@ class ConcurrencyLedger:
             return Throttle.UNRESERVED
         if share.reserved is None:
             account.unreserved_in_flight += 1
+            if account.unreserved_in_flight > account.unreserved_peak:
+                account.unreserved_peak = account.unreserved_in_flight
         share.in_flight += 1
+        if share.in_flight > share.peak:
+            share.peak = share.in_flight
         account.in_flight += 1
+        if account.in_flight > account.peak:
+            account.peak = account.in_flight
         return share
 
     def settle(self, reservations: Mapping[FunctionKey, int]) -> None:
@@ -92,6 +108,21 @@ class ConcurrencyLedger:
                 self._reserve(key, None)
         for key, executions in reservations.items():
             self._reserve(key, executions)
+
+    def take_peaks(self) -> "Peaks":
+        """The most leases held at once since the last call; nothing of who held none."""
+        functions = {key: share.peak for key, share in self._shares.items() if share.peak}
+        for key in functions:
+            self._shares[key].peak = self._shares[key].in_flight
+        accounts = {
+            where: (account.peak, account.unreserved_peak)
+            for where, account in self._accounts.items()
+            if account.peak
+        }
+        for where in accounts:
+            account = self._accounts[where]
+            account.peak, account.unreserved_peak = account.in_flight, account.unreserved_in_flight
+        return Peaks(functions, accounts)
 
     def in_flight(self, account_id: AccountId, region: Region) -> int:
         """Leases held now."""

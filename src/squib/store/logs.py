@@ -34,6 +34,10 @@ MAX_KEPT_STREAMS: Final = (
 _log: Final = logging.getLogger("squib.store")
 
 
+def _nothing() -> None:
+    pass
+
+
 class FileLogs:
     """Implements `base.Logs`. Used from one loop."""
 
@@ -57,12 +61,19 @@ class FileLogs:
         self._flush_interval_s = flush_interval_ms / 1000
         self._flusher = Flusher(segments, writer, look, clock)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="squib-store-logs")  # the flusher's
+        self.before_flush: Callable[[], None] = _nothing
+        """Called before events are handed to the thread: what it hands over itself is done first."""
         self._open: dict[LogGroupKey, dict[str, OpenStream]] = {}
         self._kept: dict[OpenStream, None] = {}  # open for what is put; the one used last is at the end
         self._dirty: list[OpenStream] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: Future[None] | None = None  # what the timer has begun last
         self._is_closed = False
+
+    @property
+    def thread(self) -> Executor:
+        """The one that writes; it ends with `close`."""
+        return self._thread
 
     # --- groups and streams
 
@@ -244,6 +255,7 @@ class FileLogs:
             self._timer = None
         if self._is_closed:
             return []
+        self.before_flush()
         batch: list[Flush] = []
         for stream in dict.fromkeys(self._dirty):
             is_closing = stream.users == 0

@@ -1,4 +1,4 @@
-"""The named statements of `sql/sqlite/queries/` and the migrations beside it, read from the package."""
+"""The named statements of `sql/sqlite/queries/` and the migrations beside them, read from the package."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ def parse(text: str) -> Mapping[str, str]:
     return {name: sql.strip() for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def _read_migrations() -> Sequence[Migration]:
+def _read_migrations(folder: str) -> Sequence[Migration]:
     found = [
         Migration(int(match[1]), entry.name, entry.read_text("utf-8"))
-        for entry in resources.files("squib.store").joinpath("sql/sqlite/migrations").iterdir()
+        for entry in resources.files("squib.store").joinpath("sql/sqlite", folder).iterdir()
         if (match := _MIGRATION.match(entry.name))
     ]
     return tuple(sorted(found))
@@ -45,5 +45,8 @@ def _read_queries() -> Mapping[str, str]:
 QUERIES: Final = _read_queries()
 """Every statement by its name."""
 
-MIGRATIONS: Final = _read_migrations()
+MIGRATIONS: Final = _read_migrations("migrations")
 """In order, numbered from 1 without a gap."""
+
+USAGE_MIGRATIONS: Final = _read_migrations("usage_migrations")
+"""The same of `usage.db`."""

@@ -28,6 +28,7 @@ from squib.store.queries import QUERIES
 from squib.store.queues import SqliteQueues
 from squib.store.sealing import Seal
 from squib.store.transaction import SqliteTransaction
+from squib.store.usage import Usage
 from squib.store.writer import Writer
 
 T = TypeVar("T")
@@ -109,6 +110,11 @@ class SqliteStore:
     def queues(self) -> SqliteQueues:
         return self._queues
 
+    @property
+    def usage(self) -> Usage:
+        """What functions have used."""
+        return self._usage
+
     async def write(self, decide: Callable[[Transaction], T]) -> T:
         """See `base`. A caller cancelled before its turn writes nothing; after it, the write stands.
 
@@ -182,6 +188,15 @@ class SqliteStore:
             loop=self._loop,
             flush_interval_ms=options.flush_interval_ms,
         )
+        self._usage = Usage(
+            options.data_dir / "usage.db",
+            thread=self._logs.thread,
+            readers=self._readers,
+            clock=clock,
+            loop=self._loop,
+            flush_interval_ms=options.flush_interval_ms,
+        )
+        self._logs.before_flush = self._usage.flush
         self._queues = SqliteQueues(
             writer=self._writer,
             write=self.write,
@@ -196,6 +211,7 @@ class SqliteStore:
         self._writer.close()
         self._readers.shutdown()
         self._files.shutdown()
+        self._usage.close()
         for connection in (*self._reader_connections, self._connection):
             connection.close()
         self._reader_connections.clear()

@@ -68,7 +68,7 @@ def service(world: World, ledger: ConcurrencyLedger | None = None) -> InvokeServ
     reserved: MemoryCollection[FunctionKey, ReservedConcurrency] = MemoryCollection(loop, ())
     admission = Admission(ledger or ConcurrencyLedger(), reserved)
     resolver = Resolver(functions, versions, aliases, world.entropy.draw)
-    return InvokeService(resolver, world.pool, world.entropy, admission)
+    return InvokeService(resolver, world.pool, world.entropy, admission, world.meter)
 
 
 REFUSALS: list[tuple[AuthorizedCall, type[ApiError], str]] = [
