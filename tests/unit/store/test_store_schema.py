@@ -17,7 +17,7 @@ from squib.store import rows
 from squib.store.data_dir import DataDirBusy, DataDirLock
 from squib.store.documents import Documents
 from squib.store.migrate import SchemaTooNew, migrate, schema_version
-from squib.store.queries import MIGRATIONS, QUERIES, Migration, parse
+from squib.store.queries import MIGRATIONS, QUERIES, USAGE_MIGRATIONS, Migration, parse
 from squib.store.sealing import Seal
 
 
@@ -55,13 +55,17 @@ def test_a_failing_step_leaves_the_schema_before_it(connection: sqlite3.Connecti
 
 
 def test_every_query_is_valid_on_the_newest_schema(connection: sqlite3.Connection) -> None:
+    usage = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
+    migrate(usage, USAGE_MIGRATIONS)
     checked = 0
-    for sql in QUERIES.values():
+    for name, sql in QUERIES.items():
         if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
             by_position = (None,) * sql.count("?")
-            connection.execute(f"EXPLAIN {sql}", by_position or dict.fromkeys(_parameter_names(sql)))
+            database = usage if name.endswith("_usage") else connection
+            database.execute(f"EXPLAIN {sql}", by_position or dict.fromkeys(_parameter_names(sql)))
             checked += 1
+    usage.close()
     assert checked > 15
 
 
