@@ -320,7 +320,7 @@ class _Parts:
         inside_url = f"http://127.0.0.1:{port}"
         environments = settings.environments
         self._cache = CodeCache(self._data_dir / "code")
-        callers = CallerBook(identities)
+        callers = CallerBook(identities, machine.organization.org_id)
         self._permissions = Permissions(identities, callers, ResourceBook(store), clock, machine.organization)
         self._pool = Pool(
             driver=driver,

@@ -43,8 +43,10 @@ class CallerView(NamedTuple):
 class CallerBook:
     """Views of principals. On the event loop only."""
 
-    def __init__(self, identities: Identities) -> None:
+    def __init__(self, identities: Identities, org_id: str | None = None) -> None:
+        """`org_id` names the organization that all accounts are in, if any (aws:PrincipalOrgID)."""
         self._identities = identities
+        self._org_id = org_id
         self._generation = -1
         self._views: dict[
             int, tuple[Principal, CallerView]
@@ -89,7 +91,9 @@ class CallerBook:
             )
         role_arn = entity.arn if isinstance(entity, Role) else None
         return CallerView(
-            caller_of(principal, role_arn=role_arn), policies, _keys(principal, entity, role_arn)
+            caller_of(principal, role_arn=role_arn),
+            policies,
+            _keys(principal, entity, role_arn, self._org_id),
         )
 
     def _identity(self, entity: User | Role) -> PolicySet:
@@ -147,7 +151,9 @@ def document_of(text: str) -> PolicyDocument:
         return UNREADABLE
 
 
-def _keys(principal: Principal, entity: User | Role | None, role_arn: str | None) -> Values:
+def _keys(
+    principal: Principal, entity: User | Role | None, role_arn: str | None, org_id: str | None
+) -> Values:
     session = principal.session
     tags = {} if entity is None else dict(entity.tags)
     if session is not None:
@@ -162,6 +168,7 @@ def _keys(principal: Principal, entity: User | Role | None, role_arn: str | None
         source_identity=None if session is None else session.source_identity,
         federated_provider=None if session is None else session.provider,
         token_issued_at_ms=None if session is None else session.issued_at_ms,
+        org_id=org_id,
         is_mfa_present=None if session is None else False,
         source_function_arn=principal.source_function_arn,
     )

@@ -134,7 +134,12 @@ class Permissions:
             resource=resource,
             account_id=account_of(resource) or AccountId(""),
             context=Context(
-                service_keys(service=service, source_arn=source_arn, source_account=source_account),
+                service_keys(
+                    service=service,
+                    source_arn=source_arn,
+                    source_account=source_account,
+                    source_org_id=self._organization.org_id,
+                ),
                 now_ms=self._clock.now_ms(),
             ),
         )
