@@ -1,5 +1,6 @@
 """Every waiter and every paginator of the AWS SDK's Lambda client, on what squib has built."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -143,3 +144,33 @@ def placeholder(shape: Any) -> Any:
     """A value that can be sent for a member."""
     values = {"structure": {}, "map": {}, "list": [], "boolean": True, "blob": b"", "timestamp": 0}
     return values.get(shape.type_name, "1" if shape.type_name == "string" else 1)
+
+
+def test_a_whole_resource_policy_is_put_read_and_deleted(client: Any) -> None:
+    name = create(client)
+    arn = client.get_function_configuration(FunctionName=name)["FunctionArn"]
+    statement = {
+        "Sid": "s3",
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "lambda:InvokeFunction",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    put = client.put_resource_policy(ResourceArn=arn, Policy=policy)
+    got = client.get_resource_policy(ResourceArn=arn)
+    assert json.loads(got["Policy"])["Statement"] == [statement]
+    assert got["RevisionId"] == put["RevisionId"]
+    client.delete_resource_policy(ResourceArn=arn)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_resource_policy(ResourceArn=arn)
+    client.delete_function(FunctionName=name)
+
+
+def test_runtimes_are_updated_automatically(client: Any) -> None:
+    name = create(client)
+    told = client.put_runtime_management_config(FunctionName=name, UpdateRuntimeOn="Auto")
+    assert told["UpdateRuntimeOn"] == "Auto"
+    got = client.get_runtime_management_config(FunctionName=name)
+    assert (got["UpdateRuntimeOn"], got["FunctionArn"]) == ("Auto", told["FunctionArn"])
+    client.delete_function(FunctionName=name)

@@ -91,10 +91,13 @@ class Comparison:
         found = re.fullmatch(pattern + re.escape(recorded[at:]), live, re.DOTALL)
         if found is None:
             return False
-        values = {name: found[f"_{number}"] for number, name in enumerate(free)}
-        if any(self._is_taken(name, value) for name, value in values.items()):
-            return False
-        self._bound.update(values)
+        before = dict(self._bound)
+        for number, name in enumerate(free):
+            value = found[f"_{number}"]
+            if self._is_taken(name, value):
+                self._bound = before
+                return False
+            self._bound[name] = value
         return True
 
     def _is_taken(self, name: str, value: str) -> bool:
