@@ -81,8 +81,12 @@ class World:
         return [one.body for one in await self.receive(key, max_count, **more)]
 
     async def row_counts(self) -> tuple[int, ...]:
-        """Rows of messages, deliveries and deduplications, once all that is under way is written."""
+        """`rows_now`, once all that is under way is written."""
         await self.store.queues.settle()
+        return await self.rows_now()
+
+    async def rows_now(self) -> tuple[int, ...]:
+        """Rows of messages, deliveries and deduplications on disk."""
         return await self.store.read(_row_counts)
 
 

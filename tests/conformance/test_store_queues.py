@@ -217,6 +217,38 @@ def test_a_receive_is_repeated_by_its_attempt_id(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_an_attempt_whose_client_left_in_the_middle_is_made_anew(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        async with world.opened():
+            key = await world.queue("q.fifo")
+            await world.send(key, "m", group_id="g", deduplication_id="d")
+            async with asyncio.TaskGroup() as tasks:
+                leaving = tasks.create_task(world.receive(key, attempt_id="try"))
+                await asyncio.sleep(0)  # it has taken the message, and waits for the disk
+                assert world.store.queues.counts(key) == QueueCounts(0, 1, 0)
+                leaving.cancel()
+            [got] = await world.receive(key, attempt_id="try")
+            assert got.receive_count == 2
+
+    run(tmp_path, story)
+
+
+def test_a_deletion_that_finds_nothing_waits_for_the_one_that_found_it(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        async with world.opened():
+            key = await world.queue()
+            await world.send(key, "m")
+            [got] = await world.receive(key)
+            async with asyncio.TaskGroup() as tasks:
+                first = tasks.create_task(world.store.queues.delete(key, [got.receipt_handle]))
+                await asyncio.sleep(0)
+                assert not first.done()
+                assert await world.store.queues.delete(key, [got.receipt_handle]) == [None]
+                assert await world.rows_now() == (0, 0, 0)
+
+    run(tmp_path, story)
+
+
 @pytest.mark.parametrize("suffix", ["", ".fifo"])
 def test_what_is_received_too_often_goes_to_the_dead_letter_queue_and_back(
     tmp_path: Path, suffix: str

@@ -85,12 +85,16 @@ class Journal:
             self._loop.call_soon(self._submit)
         return batch.committed
 
+    @property
+    def pending(self) -> "asyncio.Future[None] | None":
+        """The commit that holds all that has been added; None when it is done."""
+        last = self._waiting[-1] if self._waiting else self._running
+        return None if last is None else last.committed
+
     async def settle(self) -> None:
         """Waits until everything added so far has been written, or has failed."""
-        while self._running is not None or self._waiting:
-            last = self._waiting[-1] if self._waiting else self._running
-            if last is not None:
-                await asyncio.wait([last.committed])
+        while (pending := self.pending) is not None:
+            await asyncio.wait([pending])
 
     def _submit(self) -> None:
         if self._running is not None or not self._waiting:

@@ -163,6 +163,7 @@ class SqliteQueues:
             contents = await self._contents.take([entry.message_key for entry in seen])
             await asyncio.shield(committed)
         except asyncio.CancelledError:  # nobody gets them: another may at once
+            live.attempts.pop(attempt_id or "", None)
             self._show(live, receipts)
             raise
         return [
@@ -189,6 +190,8 @@ class SqliteQueues:
             if key.is_fifo:
                 live.wake()  # the next of the group; what it is answered with waits for this commit too
             await asyncio.shield(committed)
+        elif (pending := self._journal.pending) is not None:
+            await asyncio.shield(pending)  # what is deleted already may not be on disk yet
         return faults
 
     async def change_visibility(
