@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from squib.control_plane.sqs.calls import NOTHING, Sqs, in_range, invalid, queue_of, required
 from squib.control_plane.sqs.message_checks import NOT_FOR_THIS_TYPE, new_message
-from squib.control_plane.sqs.shapes import SYSTEM_ATTRIBUTES, fault, message_shape, sent_shape
+from squib.control_plane.sqs.shapes import fault, message_shape, sent_shape
+from squib.model.message_attributes import SYSTEM_ATTRIBUTES
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.queue_errors import InvalidAttributeName
 from squib.model.queue_limits import MAX_RECEIVED, MAX_VISIBILITY_S, MAX_WAIT_S

@@ -1,9 +1,10 @@
 """Messages in the shapes of SQS's model."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 
 from squib.model.errors import ApiError
+from squib.model.message_attributes import sequence_number, system_attributes
 from squib.model.message_digest import attributes_md5, body_md5
 from squib.model.queue import (
     Attributes,
@@ -16,18 +17,6 @@ from squib.model.queue import (
 )
 from squib.model.queue_errors import MessageNotInflight, QueueParameterInvalid, ReceiptHandleIsInvalid
 from squib.model.queue_limits import MAX_VISIBILITY_S
-
-SYSTEM_ATTRIBUTES: Final = (
-    "SenderId",
-    "SentTimestamp",
-    "ApproximateReceiveCount",
-    "ApproximateFirstReceiveTimestamp",
-    "SequenceNumber",
-    "MessageDeduplicationId",
-    "MessageGroupId",
-    "AWSTraceHeader",
-    "DeadLetterQueueSourceArn",
-)
 
 
 def sent_shape(
@@ -57,34 +46,13 @@ def message_shape(
         "Body": message.body,
     }
     if system_names:
-        known = system_attributes(queue, message)
+        known = system_attributes(queue.key, message)
         shape["Attributes"] = {name: text for name, text in known.items() if name in system_names} or None
     chosen = {name: value for name, value in message.attributes.items() if _is_asked_for(name, names)}
     if chosen:
         shape["MD5OfMessageAttributes"] = attributes_md5(chosen)
         shape["MessageAttributes"] = _attribute_shapes(chosen)
     return shape
-
-
-def system_attributes(queue: Queue, message: ReceivedMessage) -> dict[str, str]:
-    """What squib knows of a message, by the names of SQS."""
-    known: Mapping[str, str | None] = {
-        "SenderId": message.sender_id,
-        "SentTimestamp": str(message.sent_at_ms),
-        "ApproximateReceiveCount": str(message.receive_count),
-        "ApproximateFirstReceiveTimestamp": str(message.first_received_at_ms),
-        "SequenceNumber": sequence_number(message.sequence_number) if queue.key.is_fifo else None,
-        "MessageDeduplicationId": message.deduplication_id,
-        "MessageGroupId": message.group_id,
-        "AWSTraceHeader": message.trace_header,
-        "DeadLetterQueueSourceArn": message.source_arn,
-    }
-    return {name: text for name, text in known.items() if text is not None}
-
-
-def sequence_number(number: int) -> str:
-    """Twenty digits, of which later messages have the greater."""
-    return f"{number:020d}"
 
 
 def fault(kind: HandleFault, handle: str, timeout_s: int | None = None) -> ApiError:
