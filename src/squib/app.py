@@ -53,10 +53,14 @@ from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
 from squib.invoke.activation import Activation, ActivationOptions
 from squib.invoke.admit import Admission
+from squib.invoke.asynchronous import Dispatcher
 from squib.invoke.concurrency_watch import ConcurrencyWatch
+from squib.invoke.destinations import Destinations
 from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
+from squib.invoke.telling import Teller
+from squib.invoke.upstream import Upstream, UpstreamOptions
 from squib.model.concurrency import RESERVED_CONCURRENCY
 from squib.model.errors import PlatformError
 from squib.model.function_url import FUNCTION_URLS, FunctionUrlAddress
@@ -65,6 +69,7 @@ from squib.model.runtime import SUPPORTED
 from squib.model.user_key import USER_KEYS
 from squib.observe import set_up_logging
 from squib.scheduler.concurrency import ConcurrencyLedger
+from squib.scheduler.retry import RetryDelays
 from squib.store import endpoint
 from squib.store.accounts import AccountsLoop
 from squib.store.authorization_messages import AuthorizationMessages
@@ -288,6 +293,18 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+def _upstream_options(settings: Settings) -> dict[str, UpstreamOptions]:
+    events, s3 = settings.asynchronous, settings.s3
+    return {
+        service: UpstreamOptions(endpoint=endpoint, access_key_id=key_id, secret_access_key=secret)
+        for service, endpoint, key_id, secret in (
+            ("sns", events.sns_endpoint, events.sns_access_key_id, events.sns_secret_access_key),
+            ("events", events.events_endpoint, events.events_access_key_id, events.events_secret_access_key),
+            ("s3", s3.s3_endpoint, s3.s3_access_key_id, s3.s3_secret_access_key),
+        )
+    }
+
+
 def _s3_options(settings: Settings) -> S3Options:
     given = settings.s3
     return S3Options(
@@ -371,7 +388,18 @@ class _Parts:
         self._admission = Admission(ledger, store.collection(RESERVED_CONCURRENCY))
         meter = store.usage.meter
         self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_peaks, meter, clock)
-        invoke = InvokeService(Resolver.of(store, entropy.draw), self._pool, entropy, self._admission, meter)
+        resolver = Resolver.of(store, entropy.draw)
+        self._asynchronous(store, resolver, clock, entropy)
+        dispatcher = self._dispatcher
+        invoke = InvokeService(
+            resolver,
+            self._pool,
+            entropy,
+            self._admission,
+            meter,
+            accept=dispatcher.accept,
+            may_recur=dispatcher.may_recur,
+        )
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
         self._gateway = Gateway(
             handlers=handlers,
@@ -394,6 +422,37 @@ class _Parts:
         limits = HttpLimits(max_body_bytes=MAX_CREATE_REQUEST_BYTES)
         self._http = HttpServer(self._gateway.on_exchange, limits, on_too_large=self._gateway.on_too_large)
 
+    def _asynchronous(
+        self, store: SqliteStore, resolver: Resolver, clock: SystemClock, entropy: SystemEntropy
+    ) -> None:
+        delays = RetryDelays.of_seconds(self._settings.asynchronous.async_retry_delays)
+        self._teller = Teller(
+            events=store.async_events,
+            destinations=Destinations(
+                store,
+                self._permissions,
+                Upstream(_upstream_options(self._settings)),
+                lambda event, payload: self._dispatcher.accept(event, payload),
+                clock,
+                entropy,
+            ),
+            meter=store.usage.meter,
+            clock=clock,
+            entropy=entropy,
+            delays=delays,
+        )
+        self._dispatcher = Dispatcher(
+            store=store,
+            resolver=resolver,
+            pool=self._pool,
+            admission=self._admission,
+            teller=self._teller,
+            meter=store.usage.meter,
+            clock=clock,
+            entropy=entropy,
+            delays=delays,
+        )
+
     async def serve(self, stopping: asyncio.Event) -> None:
         """Until `stopping` is set; then drains."""
         if self._settings.identity.trust_any_credentials:
@@ -411,6 +470,8 @@ class _Parts:
                     self._store.queues.run(),
                     self._moves.run(),
                     self._accounts.run(),
+                    self._teller.run(),
+                    self._dispatcher.run(),
                 )
             ]
             tasks.create_task(self._pool.run())
@@ -425,6 +486,7 @@ class _Parts:
             endpoint.remove(self._data_dir)
             self._store.queues.end_waits()
             timeout_s = self._settings.server.drain_timeout_s
+            tasks.create_task(self._dispatcher.drain(timeout_s))
             await self._http.drain(timeout_s)
             await self._gateway.drain(1)
             await self._pool.close(1)

@@ -25,6 +25,7 @@ from squib.config import (
     did_you_mean,
     load,
 )
+from squib.config.kinds import DIRECTORIES
 from squib.model.errors import SquibError
 
 if TYPE_CHECKING:
@@ -401,7 +402,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     text = f"{option.help} Default: {option.default_text}. [{option.variable}]".replace("%", "%%")
     if isinstance(option.default, bool):
         parser.add_argument(option.flag, action="store_const", const=True, dest=option.name, help=text)
-    elif isinstance(option.default, tuple):
+    elif option.kind is DIRECTORIES:
         parser.add_argument(option.flag, action="append", metavar="DIR", dest=option.name, help=text)
     else:
         metavar = "|".join(option.kind.choices) or option.name.rsplit("_", 1)[-1].upper()

@@ -92,14 +92,6 @@ def test_dry_run_runs_nothing(echo: Function) -> None:
     assert answer["Payload"].read() == b""
 
 
-def test_event_invocations_are_refused_clearly(echo: Function) -> None:
-    with pytest.raises(ClientError) as refused:
-        echo.client.invoke(FunctionName=echo.name, InvocationType="Event", Payload=b"{}")
-    answer = refused.value.response
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 501
-    assert "Event" in answer["Error"]["Message"]
-
-
 def test_context_says_who_called_and_how_long_there_is(squib: Squib) -> None:
     source = """
 import os

@@ -9,6 +9,7 @@ from squib.config.options import BY_NAME, CONFIG_VARIABLE, OPTIONS, Option, Surr
 from squib.config.page import settings_page
 from squib.config.settings import (
     S3,
+    Asynchronous,
     Environments,
     Identity,
     Isolation,
@@ -25,6 +26,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "OPTIONS",
     "S3",
+    "Asynchronous",
     "Environments",
     "Identity",
     "Isolation",

@@ -72,6 +72,24 @@ def boolean() -> Kind:
     return Kind("true or false", parse)
 
 
+def seconds(count: int, high: float) -> Kind:
+    """So many numbers of seconds, none less than the one before; separated by commas in text."""
+    words = f"{count} numbers of seconds from 0.001 to {high:g}, in ascending order"
+
+    def parse(value: object) -> tuple[float, ...]:
+        items = [value] if isinstance(value, str) else value
+        try:
+            parts = [part for item in items for part in str(item).split(",")]  # type: ignore[attr-defined]
+            found = tuple(float(part) for part in parts)
+        except (TypeError, ValueError):
+            found = ()
+        if len(found) != count or list(found) != sorted(found) or not 0.001 <= found[0] <= found[-1] <= high:
+            raise ValueError(f"{value!r} is not {words}")
+        return found
+
+    return Kind(words, parse)
+
+
 def _path(value: object) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{value!r} is not a path")

@@ -88,6 +88,8 @@ def _check_together(values: Mapping[str, object]) -> None:
     for key_id, secret in (
         ("root_access_key_id", "root_secret_access_key"),
         ("s3_access_key_id", "s3_secret_access_key"),
+        ("sns_access_key_id", "sns_secret_access_key"),
+        ("events_access_key_id", "events_secret_access_key"),
     ):
         if (values[key_id] is None) != (values[secret] is None):
             missing, given = (key_id, secret) if values[key_id] is None else (secret, key_id)

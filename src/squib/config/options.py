@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from squib.config.kinds import DIRECTORIES, DIRECTORY, FILE, Kind, boolean, choice, integer, text
-from squib.config.settings import S3, Environments, Identity, Isolation, Logging, Runtimes, Server, Storage
+from squib.config.kinds import DIRECTORIES, DIRECTORY, FILE, Kind, boolean, choice, integer, seconds, text
+from squib.config.settings import (
+    S3,
+    Asynchronous,
+    Environments,
+    Identity,
+    Isolation,
+    Logging,
+    Runtimes,
+    Server,
+    Storage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +177,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         S3,
         text(r"https?://[!-~]+", "a URL that begins with http:// or https://"),
         None,
-        "URL of the S3 that code and layers are read from, for calls that name S3Bucket and S3Key.",
-        "none: such calls are refused",
+        "URL of the S3 that code and layers are read from, for calls that name S3Bucket and S3Key, and that "
+        "destinations in it are written to.",
+        "none: such calls are refused, and deliveries fail",
     ),
     Option(
         "s3_access_key_id",
@@ -185,6 +196,67 @@ OPTIONS: Final[tuple[Option, ...]] = (
         text(r"[!-~]{1,128}", "a secret key", is_secret=True),
         None,
         "Secret of s3_access_key_id.",
+        "none",
+        has_flag=False,
+    ),
+    Option(
+        "async_retry_delays",
+        Asynchronous,
+        seconds(2, 3_600),
+        (60.0, 120.0),
+        "Seconds after which an event is run again when its function has failed once, and twice. Lambda's "
+        "own by default; shorter for tests.",
+        "60,120",
+    ),
+    Option(
+        "sns_endpoint",
+        Asynchronous,
+        text(r"https?://[!-~]+", "a URL that begins with http:// or https://"),
+        None,
+        "URL of the SNS that destinations in it are reached at.",
+        "none: deliveries to it fail, visibly",
+    ),
+    Option(
+        "sns_access_key_id",
+        Asynchronous,
+        text(r"[!-~]{1,128}", "an access key id"),
+        None,
+        "Access key that squib calls sns_endpoint with; needs sns_secret_access_key beside it.",
+        "none: requests are not signed",
+        has_flag=False,
+    ),
+    Option(
+        "sns_secret_access_key",
+        Asynchronous,
+        text(r"[!-~]{1,128}", "a secret key", is_secret=True),
+        None,
+        "Secret of sns_access_key_id.",
+        "none",
+        has_flag=False,
+    ),
+    Option(
+        "events_endpoint",
+        Asynchronous,
+        text(r"https?://[!-~]+", "a URL that begins with http:// or https://"),
+        None,
+        "URL of the EventBridge that destinations in it are reached at.",
+        "none: deliveries to it fail, visibly",
+    ),
+    Option(
+        "events_access_key_id",
+        Asynchronous,
+        text(r"[!-~]{1,128}", "an access key id"),
+        None,
+        "Access key that squib calls events_endpoint with; needs events_secret_access_key beside it.",
+        "none: requests are not signed",
+        has_flag=False,
+    ),
+    Option(
+        "events_secret_access_key",
+        Asynchronous,
+        text(r"[!-~]{1,128}", "a secret key", is_secret=True),
+        None,
+        "Secret of events_access_key_id.",
         "none",
         has_flag=False,
     ),

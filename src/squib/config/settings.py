@@ -56,6 +56,20 @@ class S3:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asynchronous:
+    """When events are tried again, and services that take their outcomes."""
+
+    async_retry_delays: tuple[float, ...]
+    """Seconds after the first failure of a function, and after the second."""
+    sns_endpoint: str | None
+    sns_access_key_id: str | None
+    sns_secret_access_key: str | None = field(repr=False)
+    events_endpoint: str | None
+    events_access_key_id: str | None
+    events_secret_access_key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
     """What stands between a function and this machine."""
 
@@ -102,6 +116,7 @@ class Settings:
     storage: Storage
     identity: Identity
     s3: S3
+    asynchronous: Asynchronous
     isolation: Isolation
     environments: Environments
     runtimes: Runtimes

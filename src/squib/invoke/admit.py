@@ -18,6 +18,8 @@ class Admission:
         self, ledger: ConcurrencyLedger, reservations: Collection[FunctionKey, ReservedConcurrency]
     ) -> None:
         self._ledger, self._reservations = ledger, reservations
+        self.taken_count = 0
+        """Leases taken so far."""
         self._settle()
 
     def take(self, key: FunctionKey) -> Share:
@@ -25,6 +27,7 @@ class Admission:
         share = self._ledger.lease(key)
         if isinstance(share, Throttle):
             raise TooManyRequests(share)
+        self.taken_count += 1
         return share
 
     @contextmanager

@@ -19,6 +19,8 @@ class Target(msgspec.Struct, frozen=True):
     function: FunctionVersion
     invoked_arn: str
     """With the qualifier the caller used, if any."""
+    qualifier: str | None = None
+    """The same by itself."""
 
 
 class Resolver:
@@ -48,13 +50,13 @@ class Resolver:
             active = record.active
             if active is None:
                 raise ResourceConflict(_state_text(record.declared.state))
-            return Target(active, reference.arn)
+            return Target(active, reference.arn, reference.qualifier)
         published = self._versions.peek(version_key(reference.key, version))
         if published is None:
             raise _not_found(reference)
         if published.state is not State.ACTIVE:
             raise ResourceConflict(_state_text(published.state))
-        return Target(published, reference.arn)
+        return Target(published, reference.arn, reference.qualifier)
 
     def _published(self, reference: FunctionReference) -> str:
         """The number that a qualifier means, or `$LATEST`."""

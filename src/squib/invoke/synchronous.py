@@ -1,36 +1,59 @@
-"""The Invoke operation: RequestResponse and DryRun."""
+"""Invoke and InvokeAsync: functions run while the caller waits, and events accepted for later."""
 
+import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from squib.clock import Entropy
 from squib.environment.pool import Pool
 from squib.invoke.admit import Admission
 from squib.invoke.payload import checked_event, client_context, trace_id
 from squib.invoke.resolve import Resolver
-from squib.model.errors import SquibError, TooManyRequests, UnsupportedParameter
+from squib.model.async_event import AcceptedEvent
+from squib.model.errors import EventTooLarge, RecursiveInvocation, SquibError, TooManyRequests
+from squib.model.function import FunctionKey
 from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
+from squib.model.limits import MAX_ASYNC_PAYLOAD_BYTES
 from squib.model.operation import Answered, AuthorizedCall, Handler, OperationResult
+from squib.scheduler.lineage import Step, advance
 from squib.store.meter import Meter
 
-_DRY_RUN = OperationResult(output={"StatusCode": 204}, status=204)
+_DRY_RUN: Final = OperationResult(output={"StatusCode": 204}, status=204)
+_ACCEPTED: Final = OperationResult(output={"StatusCode": 202}, status=202)
+
+Accept: TypeAlias = Callable[[AcceptedEvent, bytes], "asyncio.Future[None]"]
+"""Takes an event; done when it is on disk. See `asynchronous.Dispatcher.accept`."""
 
 
 class InvokeService:
-    """Runs functions while the caller waits."""
+    """Runs functions while the caller waits, or has their events accepted."""
 
     def __init__(
-        self, resolver: Resolver, pool: Pool, entropy: Entropy, admission: Admission, meter: Meter
+        self,
+        resolver: Resolver,
+        pool: Pool,
+        entropy: Entropy,
+        admission: Admission,
+        meter: Meter,
+        *,
+        accept: Accept,
+        may_recur: Callable[[FunctionKey], bool],
     ) -> None:
+        """`may_recur`: whether a function may invoke itself for ever."""
         self._resolver, self._pool, self._entropy = resolver, pool, entropy
         self._admission, self._meter = admission, meter
+        self._accept, self._may_recur = accept, may_recur
 
     def handlers(self) -> Mapping[str, Handler]:
         """See control_plane.registry.Service."""
-        return {"Invoke": self.invoke}
+        return {"Invoke": self.invoke, "InvokeAsync": self.invoke_async}
 
     async def invoke(self, call: AuthorizedCall) -> OperationResult:
-        """One invocation, or a check whether it could be made. Raises ApiError."""
+        """One invocation, or a check whether it could be made, or an event for later. Raises ApiError."""
+        if call.input.get("InvocationType") == "Event":
+            await asyncio.shield(self._event(call, call.input.get("Payload") or b""))
+            return _ACCEPTED
         invocation = self._invocation(call)
         if invocation is None:
             return _DRY_RUN
@@ -44,6 +67,14 @@ class InvokeService:
 
     def invoke_promptly(self, call: AuthorizedCall, answered: Answered) -> bool:
         """The same without a task, when an environment is idle. See operation.PromptHandler."""
+        if call.input.get("InvocationType") == "Event":
+
+            def stored(future: "asyncio.Future[None]") -> None:
+                error = future.exception()
+                answered(error if isinstance(error, SquibError) else _ACCEPTED)
+
+            self._event(call, call.input.get("Payload") or b"").add_done_callback(stored)
+            return True
         invocation = self._invocation(call)
         if invocation is None:
             answered(_DRY_RUN)
@@ -63,6 +94,39 @@ class InvokeService:
         lease.release()
         return False
 
+    async def invoke_async(self, call: AuthorizedCall) -> OperationResult:
+        """The older way to hand in an event. Raises ApiError."""
+        await asyncio.shield(self._event(call, call.input.get("InvokeArgs") or b""))
+        return OperationResult(output={"Status": 202}, status=202)
+
+    def _event(self, call: AuthorizedCall, payload: bytes) -> "asyncio.Future[None]":
+        """An event for later, checked and handed in; done when it is on disk. Raises ApiError."""
+        given = call.input
+        target = self._resolver.resolve(
+            given["FunctionName"], given.get("Qualifier"), account_id=call.account_id, region=call.region
+        )
+        if len(payload) > MAX_ASYNC_PAYLOAD_BYTES:
+            raise EventTooLarge(len(payload), MAX_ASYNC_PAYLOAD_BYTES)
+        event = checked_event(payload)
+        context = client_context(given.get("ClientContext") or "")
+        function = target.function.key
+        step = self._step(call, function)
+        accepted = AcceptedEvent(
+            call.request_id,
+            function,
+            target.qualifier,
+            call.received_at_ms,
+            step.header,
+            context,
+            step.is_recursive,
+        )
+        return self._accept(accepted, event)
+
+    def _step(self, call: AuthorizedCall, function: FunctionKey) -> Step:
+        given = call.headers.get("x-amzn-trace-id", "")
+        header = trace_id(given, now_ms=call.received_at_ms, token=self._entropy.noise(20))
+        return advance(header, function.arn())
+
     def _invocation(self, call: AuthorizedCall) -> Invocation | None:
         """What is to run, checked; None for a dry run. Raises ApiError."""
         given = call.input
@@ -77,16 +141,17 @@ class InvokeService:
         kind = given.get("InvocationType") or "RequestResponse"
         if kind == "DryRun":
             return None
-        if kind != "RequestResponse":
-            raise UnsupportedParameter("Invoke", f"InvocationType={kind}")
-        given_trace = call.headers.get("x-amzn-trace-id", "")
+        function = target.function.key
+        step = self._step(call, function)
+        if step.is_recursive and not self._may_recur(function):
+            raise RecursiveInvocation(function.name)
         return Invocation(
             request_id=call.request_id,
             function=target.function,
             invoked_arn=target.invoked_arn,
             payload=event,
             client_context=context,
-            trace_id=trace_id(given_trace, now_ms=call.received_at_ms, token=self._entropy.noise(20)),
+            trace_id=step.header,
             wants_log_tail=given.get("LogType") == "Tail",
             received_at_ms=call.received_at_ms,
         )

@@ -229,6 +229,27 @@ class RequestTooLarge(ApiError):
         super().__init__(message, fields={"Type": "User"})
 
 
+class EventTooLarge(ApiError):
+    """413: the payload of an asynchronous invocation passes its limit."""
+
+    code, status = "RequestTooLargeException", 413
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        limit = f"(limit {limit_bytes} bytes)"
+        message = f"{size_bytes} byte payload is too large for the Event invocation type {limit}"
+        super().__init__(message, fields={"Type": "User"})
+
+
+class RecursiveInvocation(ApiError):
+    """400: the function is invoked again and again by what it itself has set off."""
+
+    code, status = "RecursiveInvocationException", 400
+
+    def __init__(self, function_name: str) -> None:
+        message = f"Lambda has detected that function {function_name} is being invoked in a recursive loop."
+        super().__init__(message, fields={"Type": "User"})
+
+
 class RequestEntityTooLarge(ApiError):
     """413: an API request passes its limit."""
 

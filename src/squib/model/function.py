@@ -115,6 +115,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int = 128
     ephemeral_mib: int = 512
     environment_variables: SecretMap | None = None
+    dead_letter_arn: str | None = None
+    """Queue or topic that gets the events that the version has failed to process."""
     architecture: str = "x86_64"
     package_type: str = "Zip"
     tracing_mode: str = "PassThrough"

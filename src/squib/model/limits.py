@@ -12,6 +12,7 @@ MIN_EPHEMERAL_MIB: Final = 512  # Lambda quotas page, "/tmp directory storage"
 MAX_EPHEMERAL_MIB: Final = 10_240  # the same
 MAX_SYNC_PAYLOAD_BYTES: Final = 6 * 1024 * 1024  # Lambda quotas page, "Invocation payload": 6 MB each way
 MAX_SYNC_RESPONSE_BYTES: Final = MAX_SYNC_PAYLOAD_BYTES + 100  # recorded: the error names 6291556 bytes
+MAX_ASYNC_PAYLOAD_BYTES: Final = 1024 * 1024  # Lambda quotas page, "Invocation payload": 1 MB asynchronous
 MAX_ZIP_UPLOAD_BYTES: Final = 50 * 1024 * 1024  # Lambda quotas page, "Deployment package": 50 MB zipped
 MAX_UNZIPPED_BYTES: Final = 250 * 1024 * 1024  # the same: 250 MB unzipped, layers included
 MAX_LAYERS: Final = 5  # Lambda quotas page, "Function layers"; recorded

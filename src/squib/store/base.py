@@ -5,12 +5,14 @@ is on disk when the call returns; `decide` is a plain function that reads, decid
 nothing is written). Reading on the hot path: `Collection.peek`, from memory, never waits.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from squib.model.alias import Alias
+from squib.model.async_event import AcceptedEvent, Ending, Progress, StoredEvent, WaitingEvent
 from squib.model.function import FunctionKey, FunctionRecord, FunctionVersion
 from squib.model.item import ItemKey, Key, Kind
 from squib.model.log import LogEvent, LogGroup, LogGroupKey, LogStream
@@ -262,6 +264,49 @@ class Queues(Protocol):
         """squib stops: receives that wait return, and none waits any more."""
 
 
+class AsyncEvents(Protocol):
+    """Events of asynchronous invocations, from their acceptance until all is done. On the event loop only.
+
+    Who waits for a future that is returned waits until it is on disk; it raises PlatformError when the disk
+    fails. Writes that are made together share one commit.
+    """
+
+    def add(
+        self, event: AcceptedEvent, payload: bytes, then: Callable[[int], None]
+    ) -> "asyncio.Future[None]":
+        """Accepts an event; `then` gets its key when it is on disk."""
+
+    def put_progress(
+        self, event_key: int, due_at_ms: EpochMs, progress: Progress, then: Callable[[], None]
+    ) -> "asyncio.Future[None]":
+        """It is to be run again, at that time. `then` is called afterwards, even if the disk fails."""
+
+    def put_ending(
+        self,
+        event_key: int,
+        due_at_ms: EpochMs,
+        progress: Progress,
+        ending: Ending,
+        then: Callable[[], None],
+    ) -> "asyncio.Future[None]":
+        """It is not to be run again; the ending's targets are to be told. Likewise."""
+
+    def remove(self, event_key: int) -> "asyncio.Future[None]":
+        """All is done."""
+
+    def kept(self, event_key: int) -> tuple[AcceptedEvent, bytes] | None:
+        """An event and its payload, if they are in memory; events accepted lately are, up to a bound."""
+
+    def forget(self, event_key: int) -> None:
+        """Does without these in memory."""
+
+    async def read(self, event_key: int) -> StoredEvent | None:
+        """Everything about an event, from the disk."""
+
+    async def waiting(self) -> Sequence[WaitingEvent]:
+        """Every event, in the order of acceptance: for the start."""
+
+
 class Store(Protocol):
     """The whole of durable truth."""
 
@@ -284,6 +329,9 @@ class Store(Protocol):
 
     @property
     def queues(self) -> Queues: ...
+
+    @property
+    def async_events(self) -> AsyncEvents: ...
 
     async def write(self, decide: Callable[[Transaction], T]) -> T: ...
 

@@ -6,10 +6,10 @@ wait, and the event loop hears of it once.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from squib.store.queries import QUERIES
 from squib.store.queue_rows import DeduplicationRow, DeliveryRow, MessageRow
@@ -17,6 +17,7 @@ from squib.store.writer import WriteFailed, Writer
 
 Run: TypeAlias = Callable[[sqlite3.Connection], None]
 Then: TypeAlias = Callable[[], None]
+Row: TypeAlias = tuple[Any, ...]
 
 MAX_COMMIT_BYTES: Final = 32 * 1024 * 1024  # squib's choice: bounds how long the first waits for the last
 
@@ -29,6 +30,7 @@ class _Batch:
     deliveries: list[DeliveryRow] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     gone: list[tuple[int]] = field(default_factory=list)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
     thens: list[Then] = field(default_factory=list)
     size_bytes: int = 0
 
@@ -41,6 +43,8 @@ class _Batch:
             run(connection)
         connection.executemany(QUERIES["delete_message"], self.gone)
         connection.executemany(QUERIES["delete_delivery"], self.gone)
+        for name, rows in self.rows.items():
+            connection.executemany(QUERIES[name], rows)
 
 
 class Journal:
@@ -64,11 +68,13 @@ class Journal:
         deliveries: Iterable[DeliveryRow] = (),
         gone: Iterable[int] = (),
         run: Run | None = None,
+        rows: Mapping[str, Row] | None = None,
         then: Then | None = None,
         size_bytes: int = 0,
     ) -> "asyncio.Future[None]":
         """Takes rows; the future, which many share, is done when they are on disk, or raises WriteFailed.
-        `then` is called before that, in order, whether or not anybody waits."""
+        `then` is called before that, in order, whether or not anybody waits. `rows`: one more for each of
+        these named statements, which are executed in no certain order."""
         if not self._waiting or self._waiting[-1].size_bytes + size_bytes > MAX_COMMIT_BYTES:
             self._waiting.append(_Batch(self._loop.create_future()))
         batch = self._waiting[-1]
@@ -77,6 +83,9 @@ class Journal:
         batch.deliveries.extend(deliveries)
         batch.gone.extend((key,) for key in gone)
         batch.size_bytes += size_bytes
+        if rows is not None:
+            for name, row in rows.items():
+                batch.rows.setdefault(name, []).append(row)
         if run is not None:
             batch.runs.append(run)
         if then is not None:

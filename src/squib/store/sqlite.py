@@ -16,6 +16,7 @@ from squib.clock import Clock, SystemEntropy
 from squib.model.function import FUNCTIONS, FunctionKey, FunctionRecord
 from squib.model.item import Key, Kind
 from squib.model.queue import QUEUES
+from squib.store.async_events import SqliteAsyncEvents
 from squib.store.base import Transaction
 from squib.store.blobs import FileBlobs
 from squib.store.collections import Collections, MemoryCollection, MemoryReader
@@ -115,6 +116,10 @@ class SqliteStore:
         """What functions have used."""
         return self._usage
 
+    @property
+    def async_events(self) -> SqliteAsyncEvents:
+        return self._async_events
+
     async def write(self, decide: Callable[[Transaction], T]) -> T:
         """See `base`. A caller cancelled before its turn writes nothing; after it, the write stands.
 
@@ -149,6 +154,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Writes what is buffered, finishes queued writes, gives the data directory up. Idempotent."""
+        await self._async_events.close()
         await self._queues.close()
         await self._logs.close()
         await self._loop.run_in_executor(None, self._close)
@@ -205,6 +211,10 @@ class SqliteStore:
             definitions=self.collection(QUEUES),
             clock=clock,
             loop=self._loop,
+        )
+
+        self._async_events = SqliteAsyncEvents(
+            writer=self._writer, look=self._look_at_connection, readers=self._readers, loop=self._loop
         )
 
     def _close(self) -> None:

@@ -60,7 +60,6 @@ async def refused(call: Awaitable[object]) -> ApiError:
 UNBUILT: list[tuple[str, Any]] = [
     ("VpcConfig", {"Ipv6AllowedForDualStack": True}),
     ("FileSystemConfigs", [{"Arn": "arn:aws:elasticfilesystem:x", "LocalMountPath": "/mnt/x"}]),
-    ("DeadLetterConfig", {"TargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"}),
     ("KMSKeyArn", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"),
     ("PackageType", "Image"),
     ("PublishTo", "LATEST_PUBLISHED"),

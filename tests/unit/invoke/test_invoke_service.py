@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -13,16 +13,18 @@ from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
 from squib.invoke.synchronous import InvokeService
 from squib.model.alias import Alias
+from squib.model.async_event import AcceptedEvent
 from squib.model.concurrency import ReservedConcurrency
 from squib.model.errors import (
     ApiError,
+    EventTooLarge,
     InvalidRequestContent,
     PlatformError,
+    RecursiveInvocation,
     ResourceConflict,
     ResourceNotFound,
     SquibError,
     TooManyRequests,
-    UnsupportedParameter,
 )
 from squib.model.function import FunctionKey, FunctionRecord, FunctionVersion, State
 from squib.model.identity import root_principal
@@ -30,12 +32,16 @@ from squib.model.item import ItemKey
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.units import EpochMs, RequestId
 from squib.scheduler.concurrency import ConcurrencyLedger
+from squib.scheduler.lineage import advance
 from squib.store.collections import MemoryCollection
 
 
 def pending(name: str, state: State) -> FunctionRecord:
     return FunctionRecord(declared=function(key=FunctionKey(ACCOUNT, REGION, name), state=state))
 
+
+Accepted: TypeAlias = "tuple[AcceptedEvent, bytes, asyncio.Future[None]]"
+LOOP = "Root=1-0-0;Lineage=" + advance("", FunctionKey(ACCOUNT, REGION, "f").arn()).header[-10:-1] + "15"
 
 FUNCTIONS = (
     FunctionRecord(declared=function(), active=function()),
@@ -60,7 +66,9 @@ def call(name: str = "f", headers: Mapping[str, str] | None = None, **given: Any
     )
 
 
-def service(world: World, ledger: ConcurrencyLedger | None = None) -> InvokeService:
+def service(
+    world: World, ledger: ConcurrencyLedger | None = None, into: list[Accepted] | None = None
+) -> InvokeService:
     loop = asyncio.get_running_loop()
     functions = MemoryCollection(loop, ((record.key, record) for record in FUNCTIONS))
     versions: MemoryCollection[ItemKey, FunctionVersion] = MemoryCollection(loop, ())
@@ -68,7 +76,22 @@ def service(world: World, ledger: ConcurrencyLedger | None = None) -> InvokeServ
     reserved: MemoryCollection[FunctionKey, ReservedConcurrency] = MemoryCollection(loop, ())
     admission = Admission(ledger or ConcurrencyLedger(), reserved)
     resolver = Resolver(functions, versions, aliases, world.entropy.draw)
-    return InvokeService(resolver, world.pool, world.entropy, admission, world.meter)
+
+    def accept(event: AcceptedEvent, payload: bytes) -> "asyncio.Future[None]":
+        stored = loop.create_future()
+        accepted.append((event, payload, stored))
+        return stored
+
+    accepted: list[Accepted] = [] if into is None else into
+    return InvokeService(
+        resolver,
+        world.pool,
+        world.entropy,
+        admission,
+        world.meter,
+        accept=accept,
+        may_recur=lambda key: False,
+    )
 
 
 REFUSALS: list[tuple[AuthorizedCall, type[ApiError], str]] = [
@@ -83,8 +106,12 @@ REFUSALS: list[tuple[AuthorizedCall, type[ApiError], str]] = [
     (call(Payload=b"{"), InvalidRequestContent, "Could not parse request body into json: "),
     (call(ClientContext="!"), InvalidRequestContent,
      "Client context must be a valid Base64-encoded JSON object."),
-    (call(InvocationType="Event"), UnsupportedParameter,
-     "squib does not implement the parameter InvocationType=Event of Invoke yet."),
+    (call(headers={"x-amzn-trace-id": LOOP}), RecursiveInvocation,
+     "Lambda has detected that function f is being invoked in a recursive loop."),
+    (call("absent", InvocationType="Event"), ResourceNotFound, "Function not found: "),
+    (call(InvocationType="Event", Payload=b"{"), InvalidRequestContent, "Could not parse request body"),
+    (call(InvocationType="Event", Payload=b"1" * (2**20 + 1)), EventTooLarge,
+     "1048577 byte payload is too large for the Event invocation type (limit 1048576 bytes)"),
 ]  # fmt: skip
 
 
@@ -146,11 +173,13 @@ def test_runtime_gets_the_callers_trace_and_context_or_a_fresh_trace() -> None:
         await service(world).invoke(call())
 
     World(FakeScript(on_event=look)).run(story)
-    assert seen[0].headers["lambda-runtime-trace-id"] == "Root=1-abc;Sampled=1"
+    given, lineage = seen[0].headers["lambda-runtime-trace-id"].split(";Lineage=")
+    assert given == "Root=1-abc;Sampled=1"
+    assert lineage.endswith(":0")
     assert seen[0].headers["lambda-runtime-client-context"] == '{"custom":{"k":"\\u00e9"}}'
     assert seen[0].body == b"{}"
     trace = seen[1].headers["lambda-runtime-trace-id"]
-    assert trace.startswith("Root=1-697df6f0-") and trace.endswith(";Sampled=0")
+    assert trace.startswith("Root=1-697df6f0-") and trace.partition(";Lineage=")[0].endswith(";Sampled=0")
 
 
 def test_idle_environment_answers_without_a_task_and_others_are_declined() -> None:
@@ -200,3 +229,43 @@ def test_every_way_an_invocation_ends_gives_its_lease_back() -> None:
         assert ledger.in_flight(ACCOUNT, REGION) == 0
 
     World(FakeScript(on_event=behave)).run(story)
+
+
+def test_an_event_is_answered_when_it_is_stored_and_not_before() -> None:
+    async def story(world: World) -> None:
+        accepted: list[Accepted] = []
+        answers: list[OperationResult | SquibError] = []
+        invoke = service(world, into=accepted)
+        for _ in range(2):
+            assert invoke.invoke_promptly(call(InvocationType="Event", Payload=b"[1]"), answers.append)
+        [(event, payload, stored), (_, _, failing)] = accepted
+        assert (event.request_id, payload, event.qualifier) == (call().request_id, b"[1]", None)
+        assert event.trace_id.endswith(":0")
+        await asyncio.sleep(0)
+        assert answers == []
+        stored.set_result(None)
+        failing.set_exception(PlatformError("full"))
+        await asyncio.sleep(0)
+        [first, second] = answers
+        assert isinstance(first, OperationResult)
+        assert (first.status, first.output) == (202, {"StatusCode": 202})
+        assert isinstance(second, PlatformError)
+        assert world.driver.specs == []
+
+    World().run(story)
+
+
+def test_an_event_keeps_its_qualifier_and_context() -> None:
+    async def story(world: World) -> None:
+        accepted: list[Accepted] = []
+        invoke = service(world, into=accepted)
+        context = base64.b64encode(b'{"a": 1}').decode()
+        given = call("f:$LATEST", InvocationType="Event", ClientContext=context)
+        waiting = asyncio.create_task(invoke.invoke(given))
+        await asyncio.sleep(0)
+        [(event, payload, stored)] = accepted
+        stored.set_result(None)
+        assert (await waiting).status == 202
+        assert (event.qualifier, event.client_context, payload) == ("$LATEST", '{"a":1}', b"{}")
+
+    World().run(story)

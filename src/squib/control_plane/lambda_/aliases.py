@@ -24,7 +24,7 @@ from squib.model.errors import (
     ResourceConflict,
     ResourceNotFound,
 )
-from squib.model.function import LATEST, FunctionKey
+from squib.model.function import LATEST, FunctionKey, FunctionVersion
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.store.base import Reader, Store, Transaction
 
@@ -158,14 +158,18 @@ def check_routing(reader: Reader, alias: Alias) -> None:
                 status=InvalidParameterValue.status,
             )
     versions = [alias.function_version, *alias.weights]
-    roles = {_existing(reader, alias.function, version) for version in versions}
-    if len(roles) > 1:
+    found = [_existing(reader, alias.function, version) for version in versions]
+    if len({version.role_arn for version in found}) > 1:
         raise InvalidParameterValue("Specified versions must be associated with the same execution role")
+    if len({version.dead_letter_arn for version in found}) > 1:
+        raise InvalidParameterValue(
+            "Specified versions must have the same dead-letter queue configuration, or none"
+        )
 
 
-def _existing(reader: Reader, function: FunctionKey, version: str) -> str:
-    """The role of a version that must be there."""
-    return version_of(reader, FunctionReference(function, version)).role_arn
+def _existing(reader: Reader, function: FunctionKey, version: str) -> FunctionVersion:
+    """A version that must be there."""
+    return version_of(reader, FunctionReference(function, version))
 
 
 def _weights(given: Mapping[str, Any]) -> Mapping[str, float] | None:

@@ -36,6 +36,9 @@ RESERVED_VARIABLES: Final = frozenset(
 """Lambda developer guide, "Defined runtime environment variables": the reserved ones."""
 
 _ROLE: Final = re.compile(r"arn:aws[a-zA-Z-]*:iam::(\d{12}):role/[^/].*", re.ASCII)
+_DEAD_LETTER: Final = re.compile(
+    r"arn:aws[a-zA-Z-]*:(sqs|sns):[a-z0-9-]+:\d{12}:(?!.*\.fifo$)[A-Za-z0-9_.-]+", re.ASCII
+)
 _JSON_LEVEL: Final = "INFO"  # recorded: both levels of a function whose log format becomes JSON
 
 
@@ -48,7 +51,6 @@ def _without(*members: str) -> Callable[[Any], bool]:
 
 
 _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "DeadLetterConfig": _without("TargetArn"),
     "FileSystemConfigs": _falsy,
     "ImageConfig": _without("EntryPoint", "Command", "WorkingDirectory"),
     "KMSKeyArn": _falsy,
@@ -176,6 +178,8 @@ def fields(given: Input, *, account_id: AccountId) -> dict[str, Any]:
         changed["ephemeral_mib"] = given["EphemeralStorage"]["Size"]
     if given.get("SnapStart") is not None:
         changed["snap_start"] = given["SnapStart"].get("ApplyOn") or "None"
+    if given.get("DeadLetterConfig") is not None:
+        changed["dead_letter_arn"] = _dead_letter(given["DeadLetterConfig"].get("TargetArn"))
     if given.get("VpcConfig") is not None:
         _check_vpc(given["VpcConfig"])
         changed["extra"] = {"VpcConfig": _NO_VPC}
@@ -197,8 +201,21 @@ _PLAIN: Final = {
     "MemorySize": "memory_mib",
 }
 _NO_VPC: Final = {"Ipv6AllowedForDualStack": False, "SecurityGroupIds": [], "SubnetIds": [], "VpcId": ""}
-CONFIGURATION: Final = frozenset((*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig", "SnapStart"))
+CONFIGURATION: Final = frozenset(
+    (*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig", "SnapStart")
+)
 """Configuration parameters that take effect, and SnapStart, whose answer says that it is off."""
+
+
+def _dead_letter(arn: str | None) -> str | None:
+    """A standard queue or topic (developer guide, "Dead-letter queues"); an empty text takes it away."""
+    if not arn:
+        return None
+    if _DEAD_LETTER.fullmatch(arn) is None:
+        raise InvalidParameterValue(
+            f"The provided dead-letter target {arn} is invalid: it must be a standard SQS queue or SNS topic."
+        )
+    return arn
 
 
 def _check_vpc(given: Input) -> None:

@@ -52,6 +52,8 @@ def summary(version: FunctionVersion, *, qualifier: str | None = None) -> dict[s
         "LoggingConfig": _logging(version),
         **version.extra,
     }
+    if version.dead_letter_arn is not None:
+        shape["DeadLetterConfig"] = {"TargetArn": version.dead_letter_arn}
     if version.layers:
         shape["Layers"] = [
             {"Arn": layer.arn, "CodeSize": layer.content.size_bytes} for layer in version.layers

@@ -1,0 +1,194 @@
+"""Deliveries: a record or an event to where its function's owner wants it, with the execution role's rights.
+
+Queues and functions of this squib are reached inside the process; topics, event buses and buckets are in
+the services that it was told of.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+from squib.access.permissions import Judgement
+from squib.clock import Clock, Entropy
+from squib.invoke.records import (
+    DETAIL_TYPE,
+    bucket_key,
+    invocation_record,
+    is_success,
+    letter_attributes,
+)
+from squib.invoke.upstream import Upstream, UpstreamError
+from squib.model.arn import parse_function_arn
+from squib.model.async_event import AcceptedEvent, Ending, Progress, Target, TargetKind
+from squib.model.errors import ApiError, PlatformError
+from squib.model.limits import MAX_ASYNC_PAYLOAD_BYTES
+from squib.model.message_digest import message_bytes
+from squib.model.queue import QUEUES, Attributes, NewMessage, parse_queue_arn
+from squib.model.units import Region
+from squib.scheduler.lineage import advance
+from squib.store.base import Store
+
+_ARN: Final = re.compile(r"arn:aws[\w-]*:([a-z0-9-]+):([a-z0-9-]*):\d{0,12}:(.+)", re.ASCII)
+_ACTIONS: Final = {
+    "sqs": "sqs:SendMessage",
+    "sns": "sns:Publish",
+    "lambda": "lambda:InvokeFunction",
+    "events": "events:PutEvents",
+    "s3": "s3:PutObject",
+}
+
+
+class DeliveryFailed(Exception):
+    """A target was not reached; its text says why."""
+
+
+class Delivery:
+    """One thing to deliver to one target."""
+
+    __slots__ = ("body", "ending", "event", "kind")
+
+    def __init__(self, event: AcceptedEvent, payload: bytes, progress: Progress, ending: Ending) -> None:
+        target = ending.targets[0]
+        self.event, self.ending, self.kind = event, ending, target.kind
+        is_letter = target.kind is TargetKind.DEAD_LETTER
+        self.body = payload if is_letter else invocation_record(event, payload, progress, ending)
+
+    @property
+    def attributes(self) -> Attributes:
+        """What goes beside it, where there is place for that."""
+        if self.kind is TargetKind.DEAD_LETTER:
+            return letter_attributes(self.event, self.ending)
+        return {}
+
+
+class Judge(Protocol):
+    """`access.permissions.Permissions`, as far as it is used here."""
+
+    def judge_role(
+        self,
+        role_arn: str,
+        session_name: str,
+        action: str,
+        resource: str,
+        *,
+        source_function_arn: str | None = None,
+    ) -> Judgement: ...
+
+
+Accept: TypeAlias = Callable[[AcceptedEvent, bytes], "asyncio.Future[None]"]
+"""Takes an event for a function; done when it is on disk."""
+
+
+class Destinations:
+    """Delivers. Owned by one event loop."""
+
+    def __init__(
+        self, store: Store, judge: Judge, upstream: Upstream, accept: Accept, clock: Clock, entropy: Entropy
+    ) -> None:
+        self._store = store
+        self._judge = judge
+        self._upstream = upstream
+        self._accept = accept
+        self._clock = clock
+        self._entropy = entropy
+
+    async def deliver(self, event: AcceptedEvent, payload: bytes, progress: Progress, ending: Ending) -> None:
+        """Tells the first target of an ending. Raises DeliveryFailed; then it may be tried again."""
+        target: Target = ending.targets[0]
+        found = _ARN.fullmatch(target.arn)
+        service = "" if found is None else found[1]
+        if found is None or service not in _ACTIONS:
+            raise DeliveryFailed(f"{target.arn} is nothing that can be delivered to")
+        delivery = Delivery(event, payload, progress, ending)
+        region = Region(found[2]) or event.function.region
+        resource, name = target.arn, ""
+        if service == "s3":
+            name = bucket_key(event, ending, self._entropy.request_id())
+            resource = f"{target.arn}/{name}"
+        self._check(event, ending, _ACTIONS[service], resource)
+        try:
+            match service:
+                case "sqs":
+                    await self._send(target.arn, delivery)
+                case "lambda":
+                    await self._invoke(target.arn, delivery)
+                case "sns":
+                    await self._publish(region, target.arn, delivery)
+                case "events":
+                    await self._put_event(region, target.arn, delivery)
+                case _:
+                    await self._upstream.call(
+                        "s3", region, "put_object", Bucket=found[3], Key=name, Body=delivery.body
+                    )
+        except (ApiError, PlatformError, UpstreamError) as error:
+            raise DeliveryFailed(str(error) or type(error).__name__) from error
+
+    def _check(self, event: AcceptedEvent, ending: Ending, action: str, resource: str) -> None:
+        function = event.function
+        judgement = self._judge.judge_role(
+            ending.role_arn, function.name, action, resource, source_function_arn=function.arn()
+        )
+        if not judgement.is_allowed:
+            raise DeliveryFailed(f"{ending.role_arn} is not authorized to perform {action} on {resource}")
+
+    async def _send(self, arn: str, delivery: Delivery) -> None:
+        key = parse_queue_arn(arn)
+        queue = None if key is None else self._store.memory.get(QUEUES, key)
+        if key is None or queue is None:
+            raise DeliveryFailed(f"the queue {arn} does not exist")
+        if key.is_fifo:
+            raise DeliveryFailed("a FIFO queue cannot be a destination")
+        body = delivery.body.decode()
+        size_bytes = message_bytes(body, delivery.attributes)
+        if size_bytes > queue.max_message_bytes:
+            raise DeliveryFailed(f"{size_bytes} bytes are too large for the queue {arn}")
+        message = NewMessage(
+            message_id=self._entropy.request_id(),
+            body=body,
+            sender_id=f"{delivery.ending.role_arn}:{delivery.event.function.name}",
+            attributes=delivery.attributes,
+            trace_header=delivery.event.trace_id,
+        )
+        await self._store.queues.send(key, [message])
+
+    async def _invoke(self, arn: str, delivery: Delivery) -> None:
+        named = parse_function_arn(arn)
+        if named is None:
+            raise DeliveryFailed(f"{arn} is no function")
+        if len(delivery.body) > MAX_ASYNC_PAYLOAD_BYTES:
+            raise DeliveryFailed(f"{len(delivery.body)} bytes are too large for the function {arn}")
+        step = advance(delivery.event.trace_id, named.key.arn())
+        event = AcceptedEvent(
+            request_id=self._entropy.request_id(),
+            function=named.key,
+            qualifier=named.qualifier,
+            accepted_at_ms=self._clock.now_ms(),
+            trace_id=step.header,
+            is_recursive=step.is_recursive,
+        )
+        await asyncio.shield(self._accept(event, delivery.body))
+
+    async def _publish(self, region: Region, arn: str, delivery: Delivery) -> None:
+        attributes = {
+            name: {"DataType": value.data_type, "StringValue": value.text}
+            for name, value in delivery.attributes.items()
+        }
+        more = {"MessageAttributes": attributes} if attributes else {}
+        await self._upstream.call(
+            "sns", region, "publish", TopicArn=arn, Message=delivery.body.decode(), **more
+        )
+
+    async def _put_event(self, region: Region, arn: str, delivery: Delivery) -> None:
+        outcome = "Success" if is_success(delivery.ending) else "Failure"
+        entry = {
+            "Source": "lambda",
+            "DetailType": DETAIL_TYPE.format(outcome),
+            "Detail": delivery.body.decode(),
+            "EventBusName": arn,
+            "Resources": [arn, delivery.event.qualified_arn],
+        }
+        answer = await self._upstream.call("events", region, "put_events", Entries=[entry])
+        if answer.get("FailedEntryCount"):
+            refused = answer["Entries"][0]
+            raise DeliveryFailed(f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")
