@@ -1,6 +1,7 @@
 """A scenario being played: calls to a live squib, each answer compared with the recorded one of its name."""
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
@@ -22,6 +23,7 @@ _ECHO: Final = "def handler(event, context):\n    return event\n"
 CODE: Final = zip_of({**dict.fromkeys(("handler.py", "index.py", "lambda_handler.py"), _ECHO), **_BOOTSTRAP})
 OTHER_CODE: Final = zip_of({**dict.fromkeys(("handler.py", "index.py"), f"{_ECHO}# other\n"), **_BOOTSTRAP})
 _STAND_INS: Final = ("python3.13", "python3.12", "python3.11", "python3.10", "python3.9", "provided.al2023")
+_RECORDED_RUNTIME: Final = re.compile(r'"Runtime": "([^"]+)"')
 _COUNT: Final = re.compile(r"(\d+) validation errors? detected: ")
 
 
@@ -141,7 +143,8 @@ class Scene:
         if recorded in self._runtimes or not re.match(r"python|nodejs|java|dotnet|ruby|provided", recorded):
             return recorded
         if recorded not in self.stand_ins:
-            taken = {RUNTIME, *self.stand_ins.values()}
+            recorded_too = _RECORDED_RUNTIME.findall(json.dumps(self._recorded))
+            taken = {*recorded_too, *self.stand_ins.values()}
             free = [name for name in _STAND_INS if name in self._runtimes]
             self.stand_ins[recorded] = next((name for name in free if name not in taken), free[0])
         return self.stand_ins[recorded]
