@@ -56,12 +56,12 @@ from squib.invoke.admit import Admission
 from squib.invoke.asynchronous import Dispatcher
 from squib.invoke.concurrency_watch import ConcurrencyWatch
 from squib.invoke.destinations import Destinations
+from squib.invoke.provisioned import ProvisionedLoop
 from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
 from squib.invoke.telling import Teller
 from squib.invoke.upstream import Upstream, UpstreamOptions
-from squib.model.concurrency import RESERVED_CONCURRENCY
 from squib.model.errors import PlatformError
 from squib.model.function_url import FUNCTION_URLS, FunctionUrlAddress
 from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
@@ -362,10 +362,12 @@ class _Parts:
         self._activation = Activation(
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
+        self._provisioned = ProvisionedLoop(store, self._pool, self._activation.ensure_code)
         domain = settings.server.function_url_domain
         options = LambdaOptions(s3=_s3_options(settings), function_urls=FunctionUrlAddress(domain))
+        trusts = ExecutionRoles(identities).trusts_lambda
         lambda_service = LambdaService(
-            store, clock, entropy, options, trusts_lambda=ExecutionRoles(identities).trusts_lambda
+            store, clock, entropy, options, trusts_lambda=trusts, allocation=self._provisioned.allocation
         )
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
@@ -385,7 +387,7 @@ class _Parts:
         }
         self._moves = MoveLoop(store, clock, entropy)
         ledger = ConcurrencyLedger()
-        self._admission = Admission(ledger, store.collection(RESERVED_CONCURRENCY))
+        self._admission = Admission(ledger, store)
         meter = store.usage.meter
         self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_peaks, meter, clock)
         resolver = Resolver.of(store, entropy.draw)
@@ -464,6 +466,7 @@ class _Parts:
                     self._activation.run(),
                     self._admission.follow(),
                     self._watch.run(),
+                    self._provisioned.run(),
                     retire_replaced(self._store, self._pool),
                     RetentionLoop(self._store.logs.expire).run(),
                     self._keyring.uses.run(),

@@ -25,13 +25,13 @@ from squib.environment.shutdown_phase import ShutdownPhase
 from squib.environment.specification import specify
 from squib.environment.surroundings import Surroundings
 from squib.http.exchange import Exchange
-from squib.http.server import HttpServer
 from squib.model.errors import PlatformError, SquibError
 from squib.model.function import FunctionVersion
 from squib.model.invocation import Invocation
-from squib.model.limits import INIT_TIMEOUT_MS, MAX_EXTENSIONS
+from squib.model.limits import MAX_EXTENSIONS
 from squib.model.units import EnvironmentId, EpochMs
 from squib.scheduler.environment import RULES, Do, Event, State
+from squib.scheduler.lifetime import Lifetime
 from squib.scheduler.machine import step
 from squib.scheduler.shutdown import Reason
 
@@ -47,13 +47,12 @@ class Environment:
         surroundings: Surroundings,
         function: FunctionVersion,
         environment_id: EnvironmentId,
+        lifetime: Lifetime,
         group: Any = None,
     ) -> None:
         """`group` and `place` are the pool's own."""
-        self.environment_id = environment_id
-        self.function = function
-        self.group = group
-        self.place = 0
+        self.environment_id, self.function, self.lifetime = environment_id, function, lifetime
+        self.group, self.place = group, 0
         self.state = State.INIT
         self.fault: SquibError | None = None
         self.idle_since_ms = 0.0
@@ -64,11 +63,7 @@ class Environment:
         self._with = surroundings
         self._names = surroundings.extensions(function)
         self._api = RuntimeApi(self, extension_count=len(self._names))
-        self._endpoint = HttpServer(
-            surroundings.endpoint,
-            surroundings.endpoint_limits,
-            on_too_large=surroundings.on_endpoint_too_large,
-        )
+        self._endpoint = surroundings.endpoint_server()
         self._sandbox: Sandbox | None = None
         self.is_frozen = False  # its processes do not run
         self._operations = Operations(owner.spawn, self._operation_failed)
@@ -85,8 +80,12 @@ class Environment:
         self._shutdown: ShutdownPhase | None = None  # while it lasts
         self._log_stream = stream_name(function.version, environment_id, surroundings.clock.now_ms())
         log = surroundings.open_log(function, self._log_stream)
-        self._journal = Journal(log, surroundings.clock, function, self._drain_logs, self.memory_peak_bytes)
-        self._serving = Serving(self._journal, surroundings.clock, surroundings.meter)
+        self._journal = Journal(
+            log, surroundings.clock, function, self._drain_logs, self.memory_peak_bytes, lifetime.is_prepared
+        )
+        self._serving = Serving(
+            self._journal, surroundings.clock, surroundings.meter, bills_init=not lifetime.is_prepared
+        )
         self._key = surroundings.mint(function, environment_id)
         self._journal.init_start()
         if self._names:
@@ -136,7 +135,7 @@ class Environment:
             if self._journal.unfinished is not None:
                 self._drain_logs()
                 self._journal.finish()
-            expires_ms = self.idle_since_ms + self._with.idle_expiry_ms
+            expires_ms = self.lifetime.expires_ms(self.idle_since_ms)
             if now_ms >= expires_ms:
                 self.retire()
             elif state is State.IDLE and not self.is_frozen and self._sandbox is not None:
@@ -379,7 +378,7 @@ class Environment:
     def _begin_init(self) -> None:
         self._init_started_ms = self._with.clock.monotonic_ms()
         if self.state is State.INIT:
-            self.deadline_ms = self._init_started_ms + INIT_TIMEOUT_MS
+            self.deadline_ms = self._init_started_ms + self.lifetime.init_timeout_ms
             self._owner.due(self.deadline_ms)
 
     def _have_extensions(self) -> None:
@@ -432,6 +431,7 @@ class Environment:
             log_stream=self._log_stream,
             endpoint_url=self._with.endpoint_url,
             access_key=self._key,
+            initialization=self.lifetime.initialization,
             extensions=self._names[:MAX_EXTENSIONS],
         )
         self._has_init_deadline = False  # waiting for a place on the machine is not initialization

@@ -30,9 +30,10 @@ class Journal:
         function: FunctionVersion,
         drain: Callable[[], None],
         memory_peak_bytes: Callable[[], int],
+        reports_init: bool = False,
     ) -> None:
         """`drain` brings in what the processes have written up to now."""
-        self.log = log
+        self.log, self.reports_init = log, reports_init
         self.unfinished: Report | None = None
         """Of an invocation whose END and REPORT are still to be written."""
         self.is_start_logged = False
@@ -90,9 +91,9 @@ class Journal:
         self.log.write(now_ms, self.log.lines.init_start(now_ms))
 
     def init_done(self, failure: Failure | None, *, duration_ms: float, phase: str) -> None:
-        """An initialization is over; the log shows those that failed."""
+        """An initialization is over; the log shows those that failed, and those ahead of calls."""
         lines = self.log.lines
-        if failure is None and not self.is_watched:
+        if failure is None and not self.is_watched and not self.reports_init:
             return
         status = "success" if failure is None else failure.status
         error_type = "" if failure is None else failure.error_type
@@ -101,7 +102,7 @@ class Journal:
         record = events.init_report(
             duration_ms=duration_ms, phase=phase, status=status, error_type=error_type
         )
-        if failure is None:
+        if failure is None and not self.reports_init:
             self.platform("initReport", record)
             return
         self.drain()

@@ -6,8 +6,7 @@ environment or one that another invocation gave back, serves it. All methods are
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from squib.clock import Clock, Entropy
 from squib.environment.application_level import least_level
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
+from squib.environment.group import BUSY, IDLE, STARTING, STOPPING, Group
 from squib.environment.log_lines import JsonLines, SystemLines, TextLines
 from squib.environment.log_stream import EnvironmentLog
 from squib.environment.serving import Done
@@ -26,6 +26,7 @@ from squib.environment.variables import runtime_version
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
 from squib.http.server import refuse_too_large
+from squib.model.concurrency import Allocation
 from squib.model.errors import ServiceUnavailable, SquibError, TooManyRequests
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
@@ -35,8 +36,10 @@ from squib.model.log import LogGroupKey
 from squib.model.runtime import runtime_version_arn
 from squib.model.units import ArchiveDigest, EnvironmentId, EpochMs
 from squib.scheduler.assignment import Assignment, assign, least_recently_used
-from squib.scheduler.environment import IS_AT_WORK, State
+from squib.scheduler.environment import IS_AT_WORK
+from squib.scheduler.lifetime import Initialization, lifetime
 from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
+from squib.scheduler.provisioning import NO_ROOM, Provision
 from squib.store.base import Logs, LogWriter
 from squib.store.meter import Meter
 
@@ -73,23 +76,6 @@ class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     memory_peak_bytes: int
     memory_mib: int
     """What it may use."""
-
-
-_STARTING, _IDLE, _BUSY, _STOPPING = range(4)  # where the pool has an environment
-
-
-class _Group:
-    """The environments of one version with one content, and the invocations that wait for one."""
-
-    __slots__ = ("counts", "function", "idle", "is_retired", "peak", "waiting")
-
-    def __init__(self, function: FunctionVersion) -> None:
-        self.function = function
-        self.idle: list[Environment] = []  # the one used last at the end; those without a runtime in front
-        self.counts = [0, 0, 0, 0]  # environments by place
-        self.peak = 0  # most invocations at once since somebody looked
-        self.waiting: deque[tuple[Invocation, Done]] = deque()
-        self.is_retired = False
 
 
 class Pool:
@@ -140,10 +126,9 @@ class Pool:
             meter=meter or Meter(),
             new_id=entropy.request_id,
             freeze_after_ms=self._options.freeze_after_ms,
-            idle_expiry_ms=self._options.idle_expiry_s * 1000,
         )
         self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
-        self._groups: dict[tuple[str, str], _Group] = {}  # by content and version
+        self._groups: dict[tuple[str, str], Group] = {}  # by content and version
         self._environments: dict[EnvironmentId, Environment] = {}
         self._gone_peaks: list[tuple[FunctionVersion, int]] = []  # of groups that are no more
         self._live_count = 0  # of those that are not stopping
@@ -194,10 +179,10 @@ class Pool:
             raise
 
     def _assign(self, environment: Environment, invocation: Invocation, done: Done) -> None:
-        _move(environment, _BUSY)
-        group: _Group = environment.group
-        if group.counts[_BUSY] > group.peak:
-            group.peak = group.counts[_BUSY]
+        group: Group = environment.group
+        group.move(environment, BUSY)
+        if group.counts[BUSY] > group.peak:
+            group.peak = group.counts[BUSY]
         environment.assign(invocation, done)
         if environment.deadline_ms < self._sweep_at_ms:
             self.due(environment.deadline_ms)
@@ -207,19 +192,15 @@ class Pool:
         if self._is_closing:
             done(ServiceUnavailable())
             return
-        function = invocation.function
-        key = (function.content_id, function.version)
-        group = self._groups.get(key)
-        if group is None:
-            self._retire_older(function)
-            group = self._groups[key] = _Group(function)
+        group = self._group(invocation.function)
+        has_room = self._live_count < self._options.max_environments
         decision = assign(
             idle_count=len(group.idle),
-            starting_count=group.counts[_STARTING],
+            starting_count=group.starting_count,
             waiting_count=len(group.waiting),
-            busy_count=group.counts[_BUSY],
+            busy_count=group.counts[BUSY],
             total_count=self._live_count,
-            evictable_count=sum(len(other.idle) for other in self._groups.values() if other is not group),
+            evictable_count=0 if has_room else sum(1 for _ in self._evictable(group)),
             max_environments=self._options.max_environments,
         )
         if decision is Assignment.REFUSE:
@@ -228,20 +209,42 @@ class Pool:
             return
         group.waiting.append((invocation, done))
         if decision is Assignment.EVICT_AND_START:
-            others = (one for other in self._groups.values() if other is not group for one in other.idle)
-            evicted = least_recently_used((one.idle_since_ms, one) for one in others)
-            if evicted is not None:
-                evicted.retire()
+            self._evict(group)
         if decision is Assignment.START or decision is Assignment.EVICT_AND_START:
             self._start(group)
 
-    def _start(self, group: _Group) -> None:
+    def _group(self, function: FunctionVersion) -> Group:
+        group = self._groups.get((function.content_id, function.version))
+        if group is None:
+            self._retire_older(function)
+            group = self._groups[function.content_id, function.version] = Group(function)
+        return group
+
+    def _evictable(self, group: Group) -> Iterator[Environment]:
+        return (one for other in self._groups.values() if other is not group for one in other.evictable())
+
+    def _evict(self, group: Group) -> bool:
+        """Ends what can best be done without by others; False when there is nothing."""
+        evicted = least_recently_used((one.idle_since_ms, one) for one in self._evictable(group))
+        if evicted is not None:
+            evicted.retire()
+        return evicted is not None
+
+    def _start(self, group: Group, initialization: Initialization = Initialization.ON_DEMAND) -> None:
         self._live_count += 1
-        environment = Environment(
-            self, self._surroundings, group.function, self._entropy.environment_id(), group
+        life = lifetime(
+            initialization,
+            timeout_s=group.function.timeout_s,
+            idle_expiry_ms=self._options.idle_expiry_s * 1000,
+            now_ms=self._clock.monotonic_ms(),
         )
-        environment.place = _STARTING
-        group.counts[_STARTING] += 1
+        environment = Environment(
+            self, self._surroundings, group.function, self._entropy.environment_id(), life, group
+        )
+        environment.place = STARTING
+        group.counts[STARTING] += 1
+        if life.is_prepared:
+            group.preparing.add(environment)
         self._environments[environment.environment_id] = environment
         _log.info("environment_started environment_id=%s", environment.environment_id)
 
@@ -254,18 +257,18 @@ class Pool:
 
     def offer(self, environment: Environment) -> None:
         """An environment can take an invocation: the one that waits longest, if any."""
-        group: _Group = environment.group
-        if group.waiting:
+        group: Group = environment.group
+        life = environment.lifetime
+        is_wanted = environment.idle_since_ms < life.ends_at_ms
+        if life.is_prepared:
+            is_wanted = group.judge(environment, environment.idle_since_ms) and is_wanted
+        if group.waiting and is_wanted:
             self._assign(environment, *group.waiting.popleft())
             return
         if self._is_closing:
             self._changed.set()
-        _move(environment, _IDLE)
-        if environment.state is State.IDLE:
-            group.idle.append(environment)
-        else:
-            group.idle.insert(0, environment)
-        if group.is_retired:
+        group.rest(environment)
+        if group.is_retired or not is_wanted:
             environment.retire()
             return
         sweep_at_ms = environment.idle_since_ms + self._settle_after_ms
@@ -275,20 +278,23 @@ class Pool:
     def withdraw(self, environment: Environment) -> None:
         """An environment that was offered can't take an invocation after all."""
         environment.group.idle.remove(environment)
-        _move(environment, _BUSY)
+        environment.group.move(environment, BUSY)
 
     def stopping(self, environment: Environment) -> None:
         """An environment begins to stop. When it could not be started, one invocation that waits is told."""
-        group: _Group = environment.group
+        group: Group = environment.group
         self._live_count -= 1
-        was_starting = environment.place == _STARTING
-        if environment.place == _IDLE:
+        was_starting = environment.place == STARTING and not environment.lifetime.is_prepared
+        if environment.place == IDLE:
             group.idle.remove(environment)
-        _move(environment, _STOPPING)
-        if was_starting and environment.fault is not None and len(group.waiting) > group.counts[_STARTING]:
+        if environment.lifetime.is_prepared:
+            group.leave(environment, self._clock.monotonic_ms())
+        group.move(environment, STOPPING)
+        if was_starting and environment.fault is not None and len(group.waiting) > group.starting_count:
             group.waiting.popleft()[1](environment.fault)
-        if group.waiting and not self._is_closing and group.counts[_STARTING] + group.counts[_BUSY] == 0:
+        if len(group.waiting) > group.starting_count and not self._is_closing:
             self._start(group)
+        self._prepare(group)
         self._drop_if_empty(group)
 
     def stopped(self, environment: Environment) -> None:
@@ -322,6 +328,44 @@ class Pool:
             due_ms = min(due_ms, environment.sweep(now_ms))
         if due_ms < self._sweep_at_ms:
             self.due(due_ms)
+        for group in list(self._groups.values()):
+            if group.provision.failure_count or group.provision.retry_at_ms:
+                self._prepare(group)
+
+    # --- initializing ahead of calls
+
+    def provision(self, wanted: Sequence[tuple[FunctionVersion, int]]) -> None:
+        """From now on exactly these versions have so many environments initialized, whether they are called
+        or not. Their code lies unpacked."""
+        counts = {(function.content_id, function.version): count for function, count in wanted}
+        groups = [self._group(function) for function, _ in wanted]
+        for group in [*groups, *self._groups.values()]:
+            count = counts.get(group.key, 0)
+            if count != group.provision.wanted_count:
+                group.provision = Provision(wanted_count=count)
+                for environment in group.surplus():
+                    environment.retire()
+                self._prepare(group)
+                self._drop_if_empty(group)
+
+    def allocation(self, function: FunctionVersion, wanted_count: int) -> Allocation:
+        """How far that is, where so many are wanted."""
+        group = self._groups.get((function.content_id, function.version))
+        if group is None:
+            return Allocation()
+        return group.provision.allocation(wanted_count=wanted_count, ready_count=len(group.prepared))
+
+    def _prepare(self, group: Group) -> None:
+        if self._is_closing or group.is_retired:
+            return
+        now_ms = self._clock.monotonic_ms()
+        for _ in range(group.to_prepare(now_ms)):
+            if self._live_count >= self._options.max_environments and not self._evict(group):
+                group.provision = group.provision.failed(NO_ROOM, now_ms)
+                break
+            self._start(group, Initialization.PROVISIONED)
+        if group.provision.retry_at_ms > now_ms:
+            self.due(group.provision.retry_at_ms)
 
     # --- retiring
 
@@ -337,18 +381,17 @@ class Pool:
             if group.function.key == function.key and group.function.version == function.version:
                 self._retire_group(group)
 
-    def _retire_group(self, group: _Group) -> None:
+    def _retire_group(self, group: Group) -> None:
         group.is_retired = True
-        for environment in list(group.idle):
+        group.provision = Provision()
+        for environment in [*group.idle, *group.preparing]:
             environment.retire()
         self._drop_if_empty(group)
 
-    def _drop_if_empty(self, group: _Group) -> None:
-        if not group.waiting and not any(group.counts[:_STOPPING]):
-            key = (group.function.content_id, group.function.version)
-            if self._groups.get(key) is group:
-                self._gone_peaks.append((group.function, group.peak))
-                del self._groups[key]
+    def _drop_if_empty(self, group: Group) -> None:
+        if group.is_empty and self._groups.get(group.key) is group:
+            self._gone_peaks.append((group.function, group.peak))
+            del self._groups[group.key]
 
     # --- looking
 
@@ -363,7 +406,7 @@ class Pool:
         peaks, self._gone_peaks = self._gone_peaks, []
         for group in self._groups.values():
             peaks.append((group.function, group.peak))
-            group.peak = group.counts[_BUSY]
+            group.peak = group.counts[BUSY]
         return [(function, peak) for function, peak in peaks if peak]
 
     def snapshot(self) -> list[EnvironmentView]:
@@ -376,7 +419,7 @@ class Pool:
                 version=one.function.version,
                 state=one.state.name.lower(),
                 is_frozen=one.is_frozen,
-                idle_ms=now_ms - one.idle_since_ms if one.place == _IDLE else 0.0,
+                idle_ms=now_ms - one.idle_since_ms if one.place == IDLE else 0.0,
                 age_ms=now_ms - one.started_ms,
                 invocations=one.invocation_count,
                 memory_peak_bytes=one.memory_peak_bytes(),
@@ -441,13 +484,6 @@ class _NoLog:
 
     def close(self) -> None:
         """There is nothing to give up."""
-
-
-def _move(environment: Environment, place: int) -> None:
-    counts = environment.group.counts
-    counts[environment.place] -= 1
-    counts[place] += 1
-    environment.place = place
 
 
 def system_lines(function: FunctionVersion) -> SystemLines:

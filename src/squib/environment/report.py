@@ -14,6 +14,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float
     init_duration_ms: float | None
     """Of a cold start; None when the invocation found its runtime initialized, or did that itself."""
+    is_init_billed: bool = True
+    """False when it happened ahead of calls."""
     memory_mib: int
     status: str = "success"
     """`success`, `error`, `timeout`."""
@@ -27,7 +29,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def billed_ms(self) -> int:
         """Initialization and run, rounded up."""
-        return math.ceil(self.duration_ms + (self.init_duration_ms or 0.0))
+        init_ms = self.init_duration_ms if self.is_init_billed else None
+        return math.ceil(self.duration_ms + (init_ms or 0.0))
 
     def max_memory_used_mib(self, peak_bytes: int) -> int:
         """Rounded up, and never more than the function has."""

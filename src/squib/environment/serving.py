@@ -23,7 +23,7 @@ Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 class Serving:
     """One at a time: `begin`, then `answer` or `fail`; `conclude` after an answer that was not the end."""
 
-    def __init__(self, journal: Journal, clock: Clock, meter: Meter) -> None:
+    def __init__(self, journal: Journal, clock: Clock, meter: Meter, *, bills_init: bool = True) -> None:
         self.invocation: Invocation | None = None
         self.cold_init_ms: float | None = None
         """Of the environment's initialization, to be billed with its first invocation."""
@@ -32,6 +32,7 @@ class Serving:
         self.count = 0
         """Invocations there have been."""
         self._journal, self._clock, self._meter = journal, clock, meter
+        self._bills_init = bills_init
         self._done: Done | None = None
         self._answered: tuple[Invocation, Failure | None] | None = None
         self._answered_ms = 0.0
@@ -128,9 +129,10 @@ class Serving:
         )
 
     def _report(self, invocation: Invocation, failure: Failure | None) -> Report:
-        return failures.report(
+        report = failures.report(
             failure,
             invocation,
             duration_ms=self._clock.monotonic_ms() - self.started_ms,
             init_duration_ms=self.cold_init_ms,
         )
+        return report if self._bills_init else msgspec.structs.replace(report, is_init_billed=False)

@@ -5,6 +5,7 @@ from squib.environment.variables import environment_variables, exec_wrapper, ext
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.units import EnvironmentId
+from squib.scheduler.lifetime import Initialization
 
 
 def specify(
@@ -14,6 +15,7 @@ def specify(
     log_stream: str,
     endpoint_url: str,
     access_key: AccessKey,
+    initialization: Initialization,
     extensions: tuple[str, ...],
 ) -> SandboxSpec:
     """The sandbox of one environment of the function."""
@@ -22,6 +24,7 @@ def specify(
         log_stream=log_stream,
         endpoint_url=endpoint_url,
         access_key=access_key,
+        initialization=initialization,
     )
     return SandboxSpec(
         environment_id=environment_id,

@@ -9,6 +9,7 @@ from squib.environment.driver import SandboxDriver
 from squib.environment.log_stream import EnvironmentLog
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
+from squib.http.server import HttpServer
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.units import EnvironmentId
@@ -37,4 +38,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
     """A fresh UUID."""
     freeze_after_ms: float
-    idle_expiry_ms: float
+
+    def endpoint_server(self) -> HttpServer:
+        """Of one environment."""
+        return HttpServer(self.endpoint, self.endpoint_limits, on_too_large=self.on_endpoint_too_large)

@@ -5,6 +5,7 @@ from typing import Final
 
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
+from squib.scheduler.lifetime import Initialization
 
 _DEFAULTS: Final = {
     "LANG": "en_US.UTF-8",
@@ -37,7 +38,12 @@ _RUNTIME_ONLY: Final = frozenset(
 
 
 def environment_variables(
-    function: FunctionVersion, *, log_stream: str, endpoint_url: str, access_key: AccessKey
+    function: FunctionVersion,
+    *,
+    log_stream: str,
+    endpoint_url: str,
+    access_key: AccessKey,
+    initialization: Initialization = Initialization.ON_DEMAND,
 ) -> dict[str, str]:
     """Everything but what a driver adds: the Runtime API's address and the telemetry descriptor.
 
@@ -64,7 +70,7 @@ def environment_variables(
         "AWS_LAMBDA_FUNCTION_NAME": function.key.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mib),
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization.value,
         "AWS_LAMBDA_LOG_GROUP_NAME": function.logging.log_group,
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_ACCESS_KEY_ID": access_key.access_key_id,

@@ -1,51 +1,81 @@
 """The shell of the concurrency ledger: one lease for the length of one invocation, and the loop that keeps
-the ledger at what functions have reserved."""
+the ledger at what functions and versions have set aside."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from squib.model.concurrency import ReservedConcurrency
+from squib.model.alias import ALIASES, qualified_key
+from squib.model.arn import is_version_number
+from squib.model.concurrency import PROVISIONED_CONCURRENCY, RESERVED_CONCURRENCY
 from squib.model.errors import TooManyRequests
-from squib.model.function import FunctionKey
-from squib.scheduler.concurrency import ConcurrencyLedger, Share, Throttle
-from squib.store.base import Collection
+from squib.model.function import LATEST, FunctionKey
+from squib.scheduler.concurrency import ConcurrencyLedger, Lease, Throttle
+from squib.store.base import Collection, Store
 
 
 class Admission:
     """Admits invocations while there is concurrency left. Lives on one event loop."""
 
-    def __init__(
-        self, ledger: ConcurrencyLedger, reservations: Collection[FunctionKey, ReservedConcurrency]
-    ) -> None:
-        self._ledger, self._reservations = ledger, reservations
+    def __init__(self, ledger: ConcurrencyLedger, store: Store) -> None:
+        self._ledger, self._store = ledger, store
+        self._collections: tuple[Collection[Any, Any], ...] = tuple(
+            store.collection(kind) for kind in (RESERVED_CONCURRENCY, PROVISIONED_CONCURRENCY, ALIASES)
+        )
         self.taken_count = 0
         """Leases taken so far."""
         self._settle()
 
-    def take(self, key: FunctionKey) -> Share:
+    def take(self, key: FunctionKey, version: str = LATEST) -> Lease:
         """A lease, to be released exactly once. Raises TooManyRequests."""
-        share = self._ledger.lease(key)
-        if isinstance(share, Throttle):
-            raise TooManyRequests(share)
+        lease = self._ledger.lease(key, version)
+        if isinstance(lease, Throttle):
+            raise TooManyRequests(lease)
         self.taken_count += 1
-        return share
+        return lease
 
     @contextmanager
-    def lease(self, key: FunctionKey) -> Iterator[None]:
+    def lease(self, key: FunctionKey, version: str = LATEST) -> Iterator[None]:
         """The same, held for the block."""
-        share = self.take(key)
+        lease = self.take(key, version)
         try:
             yield
         finally:
-            share.release()
+            lease.release()
 
     async def follow(self) -> None:
-        """Until cancelled: takes over what functions reserve, in the same turn of the loop as the write that
-        says so is answered."""
-        seen = 0
-        while True:
-            self._settle()
-            seen = await self._reservations.changed(seen)
+        """Until cancelled: takes over what is set, in the same turn of the loop as the write that says so is
+        answered."""
+
+        async def follow(collection: Collection[Any, Any]) -> None:
+            seen = 0
+            while True:
+                self._settle()
+                seen = await collection.changed(seen)
+
+        async with asyncio.TaskGroup() as tasks:
+            for collection in self._collections:
+                tasks.create_task(follow(collection))
 
     def _settle(self) -> None:
-        self._ledger.settle({one.function: one.executions for one in self._reservations.all()})
+        reserved = self._store.collection(RESERVED_CONCURRENCY).all()
+        self._ledger.settle({one.function: one.executions for one in reserved}, provisioned(self._store))
+
+
+def provisioned(store: Store) -> dict[tuple[FunctionKey, str], int]:
+    """What is to be initialized of each version, whether itself or through an alias."""
+    counts: dict[tuple[FunctionKey, str], int] = {}
+    for one in store.collection(PROVISIONED_CONCURRENCY).all():
+        version = provisioned_version(store, one.function, one.qualifier)
+        if version is not None:
+            counts[one.function, version] = counts.get((one.function, version), 0) + one.executions
+    return counts
+
+
+def provisioned_version(store: Store, function: FunctionKey, qualifier: str) -> str | None:
+    """The number that a qualifier means."""
+    if is_version_number(qualifier):
+        return qualifier
+    alias = store.collection(ALIASES).peek(qualified_key(function, qualifier))
+    return None if alias is None else alias.function_version

@@ -38,7 +38,7 @@ from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
 from squib.model.recursion import RECURSION_CONFIGS, TERMINATE
 from squib.scheduler.async_event import Again, Came, Event, State, Terms, is_too_old, judge
 from squib.scheduler.backlog import Backlog
-from squib.scheduler.concurrency import Share, Throttle
+from squib.scheduler.concurrency import Lease, Throttle
 from squib.scheduler.retry import RetryDelays
 from squib.store.base import Store
 from squib.store.meter import Meter
@@ -52,7 +52,7 @@ class _Attempt:
 
     __slots__ = ("entry", "event", "payload", "share", "target")
 
-    def __init__(self, entry: Entry, event: AcceptedEvent, payload: bytes, share: Share | None) -> None:
+    def __init__(self, entry: Entry, event: AcceptedEvent, payload: bytes, share: Lease | None) -> None:
         self.entry, self.event, self.payload = entry, event, payload
         self.share = share
         self.target: Target | None = None
@@ -182,7 +182,7 @@ class Dispatcher:
 
     def _begin(self, entry: Entry) -> None:
         """Gives an event to its function, if that may have it now."""
-        share: Share | None = None
+        share: Lease | None = None
         try:
             share = self._admission.take(entry.function)
         except TooManyRequests:
@@ -206,7 +206,7 @@ class Dispatcher:
         pause_ms = self._delays.backoff_ms(refusals, draw=self._entropy.draw())
         self._backlog.block(entry.function, entry, self._clock.now_ms() + pause_ms)
 
-    async def _read_and_attempt(self, entry: Entry, share: Share | None) -> None:
+    async def _read_and_attempt(self, entry: Entry, share: Lease | None) -> None:
         try:
             stored = await self._events.read(entry.event_key)
         except Exception:  # the disk is in trouble: the event is there when squib starts again
@@ -325,7 +325,7 @@ class Dispatcher:
         attempt.entry.happen(Event.CLOSE)
         self._events.remove(attempt.entry.event_key)
 
-    def _release(self, entry: Entry, share: Share | None) -> None:
+    def _release(self, entry: Entry, share: Lease | None) -> None:
         self._running -= 1
         if share is not None:
             share.release()

@@ -58,7 +58,7 @@ class InvokeService:
         if invocation is None:
             return _DRY_RUN
         try:
-            with self._admission.lease(invocation.function.key):
+            with self._admission.lease(invocation.function.key, invocation.function.version):
                 outcome = await self._pool.invoke(invocation)
         except TooManyRequests:
             self._meter.throttled(invocation)
@@ -80,7 +80,7 @@ class InvokeService:
             answered(_DRY_RUN)
             return True
         try:
-            lease = self._admission.take(invocation.function.key)
+            lease = self._admission.take(invocation.function.key, invocation.function.version)
         except TooManyRequests:
             self._meter.throttled(invocation)
             raise

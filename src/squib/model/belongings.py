@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from squib.model.alias import ALIASES
 from squib.model.code_signing import FUNCTION_CODE_SIGNING
-from squib.model.concurrency import RESERVED_CONCURRENCY
+from squib.model.concurrency import PROVISIONED_CONCURRENCY, RESERVED_CONCURRENCY
 from squib.model.event_invoke import EVENT_INVOKE_CONFIGS
 from squib.model.function import VERSIONS
 from squib.model.function_url import FUNCTION_URLS
@@ -22,6 +22,7 @@ BELONGINGS: Final[tuple[Kind[Any, Any], ...]] = (
     VERSIONS,
     ALIASES,
     RESERVED_CONCURRENCY,
+    PROVISIONED_CONCURRENCY,
     FUNCTION_CODE_SIGNING,
     RESOURCE_POLICIES,
     EVENT_INVOKE_CONFIGS,

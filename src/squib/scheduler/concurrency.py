@@ -1,14 +1,15 @@
 """The ledger of concurrent invocations: a lease for each one in flight.
 
 A function with reserved concurrency has a pool of its own, which is at once its limit and its guarantee; the
-others of an account and region share what nobody has reserved.
+others of an account and region share what nobody has reserved. A version's provisioned concurrency is taken
+out of its function's pool, for this version alone; what it needs beyond that comes out of the pool again.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from squib.model.function import FunctionKey
+from squib.model.function import LATEST, FunctionKey
 from squib.model.limits import ACCOUNT_CONCURRENCY
 from squib.model.units import AccountId, Region
 
@@ -25,34 +26,98 @@ class Throttle(StrEnum):
 class _Account:
     """What is in flight in one account and region."""
 
-    __slots__ = ("in_flight", "peak", "reserved", "unreserved_in_flight", "unreserved_peak")
+    __slots__ = ("in_flight", "peak", "provisioned", "reserved", "unreserved_in_flight", "unreserved_peak")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.reserved = 0  # by all functions together, used or not
-        self.unreserved_in_flight = 0  # of functions that have reserved nothing
+        self.provisioned = 0  # for functions that have reserved nothing
+        self.unreserved_in_flight = 0  # of functions that have reserved nothing, on demand
         self.peak = self.unreserved_peak = 0  # since somebody looked
 
 
 class Share:
-    """One function's part of the ledger, and what each of its leases is given back to."""
+    """One function's part of the ledger, and what each of its leases on demand is given back to."""
 
-    __slots__ = ("_account", "in_flight", "peak", "reserved")
+    __slots__ = ("_account", "in_flight", "on_demand", "peak", "provisioned", "reserved", "versions")
 
     def __init__(self, account: _Account) -> None:
         self._account = account
         self.in_flight = 0
         self.peak = 0  # since somebody looked
+        self.on_demand = 0  # of these, those that provisioned concurrency does not cover
         self.reserved: int | None = None
+        self.provisioned = 0  # of all versions together
+        self.versions: dict[str, VersionShare] | None = None
+
+    def release(self) -> None:
+        """Gives one lease back. Raises AssertionError when there is none."""
+        assert self.on_demand > 0, "released more leases than were taken"
+        account = self._account
+        self.in_flight -= 1
+        account.in_flight -= 1
+        self.on_demand -= 1
+        if self.reserved is None:
+            account.unreserved_in_flight -= 1
+
+    def _is_full(self, limit: int) -> Throttle | None:
+        """Why there is no lease on demand."""
+        account = self._account
+        if self.reserved is not None:
+            if self.on_demand >= self.reserved - self.provisioned:
+                return Throttle.RESERVED
+        elif account.unreserved_in_flight >= limit - account.reserved - account.provisioned:
+            return Throttle.UNRESERVED
+        return None
+
+    def _take(self, on_demand: int = 1) -> None:
+        account = self._account
+        self.in_flight += 1
+        if self.in_flight > self.peak:
+            self.peak = self.in_flight
+        account.in_flight += 1
+        if account.in_flight > account.peak:
+            account.peak = account.in_flight
+        self._count(on_demand)
+        if account.unreserved_in_flight > account.unreserved_peak:
+            account.unreserved_peak = account.unreserved_in_flight
+
+    def _count(self, on_demand: int) -> None:
+        self.on_demand += on_demand
+        if self.reserved is None:
+            self._account.unreserved_in_flight += on_demand
+
+
+class VersionShare:
+    """The part of a version that has provisioned concurrency, and what its leases are given back to. Those in
+    excess of what is provisioned count as leases on demand, whichever they are."""
+
+    __slots__ = ("_share", "in_flight", "provisioned")
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self.in_flight = 0
+        self.provisioned = 0
+
+    @property
+    def excess(self) -> int:
+        """Leases that provisioned concurrency does not cover."""
+        return max(0, self.in_flight - self.provisioned)
 
     def release(self) -> None:
         """Gives one lease back. Raises AssertionError when there is none."""
         assert self.in_flight > 0, "released more leases than were taken"
-        account = self._account
+        is_on_demand = self.in_flight > self.provisioned
         self.in_flight -= 1
-        account.in_flight -= 1
-        if self.reserved is None:
-            account.unreserved_in_flight -= 1
+        share = self._share
+        share.in_flight -= 1
+        share._account.in_flight -= 1
+        if is_on_demand:
+            share._count(-1)
+
+
+Lease: TypeAlias = Share | VersionShare
+"""To be released exactly once."""
 
 
 class Peaks(NamedTuple):
@@ -76,33 +141,34 @@ class ConcurrencyLedger:
         self._shares: dict[FunctionKey, Share] = {}
         self._max_shares = _MANY
 
-    def lease(self, key: FunctionKey) -> Share | Throttle:
-        """Takes a lease, which the share's `release` gives back; or says why nothing was taken."""
+    def lease(self, key: FunctionKey, version: str = LATEST) -> Lease | Throttle:
+        """Takes a lease, which its `release` gives back; or says why nothing was taken."""
         share = self._shares.get(key)
         if share is None:
             share = self._open(key)
         account = share._account
-        if share.reserved is not None:
-            if share.in_flight >= share.reserved:
-                return Throttle.RESERVED
-        elif account.unreserved_in_flight >= self._limit - account.reserved:
+        part = None if share.versions is None else share.versions.get(version)
+        is_provisioned = part is not None and part.in_flight < part.provisioned
+        if not is_provisioned:
+            throttle = share._is_full(self._limit)
+            if throttle is not None:
+                return throttle
+        if account.in_flight >= self._limit:  # something was set when others held what it takes
             return Throttle.UNRESERVED
-        if account.in_flight >= self._limit:  # a reservation made when others held what it takes
-            return Throttle.UNRESERVED
-        if share.reserved is None:
-            account.unreserved_in_flight += 1
-            if account.unreserved_in_flight > account.unreserved_peak:
-                account.unreserved_peak = account.unreserved_in_flight
-        share.in_flight += 1
-        if share.in_flight > share.peak:
-            share.peak = share.in_flight
-        account.in_flight += 1
-        if account.in_flight > account.peak:
-            account.peak = account.in_flight
-        return share
+        if part is None:
+            share._take()
+            return share
+        part.in_flight += 1
+        share._take(0 if is_provisioned else 1)
+        return part
 
-    def settle(self, reservations: Mapping[FunctionKey, int]) -> None:
-        """From now on exactly these functions have reserved concurrency."""
+    def settle(
+        self,
+        reservations: Mapping[FunctionKey, int],
+        provisioned: Mapping[tuple[FunctionKey, str], int] | None = None,
+    ) -> None:
+        """From now on exactly these functions have reserved, and these versions provisioned concurrency."""
+        self._provision(provisioned or {})
         for key in [key for key, share in self._shares.items() if share.reserved is not None]:
             if key not in reservations:
                 self._reserve(key, None)
@@ -134,17 +200,47 @@ class ConcurrencyLedger:
         account, before = share._account, share.reserved
         account.reserved += (executions or 0) - (before or 0)
         if before is None and executions is not None:
-            account.unreserved_in_flight -= share.in_flight
+            account.unreserved_in_flight -= share.on_demand
+            account.provisioned -= share.provisioned
         elif before is not None and executions is None:
-            account.unreserved_in_flight += share.in_flight
+            account.unreserved_in_flight += share.on_demand
+            account.provisioned += share.provisioned
         share.reserved = executions
+
+    def _provision(self, wanted: Mapping[tuple[FunctionKey, str], int]) -> None:
+        for key, version in wanted:
+            share = self._shares.get(key) or self._open(key)
+            if share.versions is None:
+                share.versions = {}
+            if version not in share.versions:
+                share.versions[version] = VersionShare(share)
+        for key, share in self._shares.items():
+            if share.versions is not None:
+                self._provision_versions(
+                    share, {version: wanted.get((key, version), 0) for version in share.versions}
+                )
+
+    def _provision_versions(self, share: Share, wanted: Mapping[str, int]) -> None:
+        assert share.versions is not None
+        for version, executions in wanted.items():
+            part = share.versions[version]
+            excess, before = part.excess, part.provisioned
+            part.provisioned = executions
+            share._count(part.excess - excess)
+            share.provisioned += executions - before
+            if share.reserved is None:
+                share._account.provisioned += executions - before
+            if not executions and not part.in_flight:
+                del share.versions[version]
+        if not share.versions:
+            share.versions = None
 
     def _open(self, key: FunctionKey) -> Share:
         if len(self._shares) >= self._max_shares:  # functions come and go: those with nothing are forgotten
             self._shares = {
                 key: share
                 for key, share in self._shares.items()
-                if share.in_flight or share.reserved is not None
+                if share.in_flight or share.reserved is not None or share.versions is not None
             }
             self._max_shares = max(_MANY, 2 * len(self._shares))
         where = (key.account_id, key.region)

@@ -14,7 +14,7 @@ from squib.control_plane.lambda_ import LambdaService
 from squib.invoke.synchronous import InvokeService
 
 _SERVICES: Final = (LambdaService, InvokeService)
-CHECKED_ONLY: Final = frozenset(("PutProvisionedConcurrencyConfig", "CreateEventSourceMapping"))
+CHECKED_ONLY: Final = frozenset(("CreateEventSourceMapping",))
 """Operations that make every check of AWS's, and are then refused: nothing acts on them yet."""
 _INTRODUCTION: Final = """\
 # Parity with AWS

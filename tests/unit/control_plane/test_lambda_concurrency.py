@@ -1,15 +1,16 @@
-"""Reserved concurrency declared, its limits; provisioned concurrency checked and refused; recursion."""
+"""Reserved and provisioned concurrency declared, their limits; recursion."""
 
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 from lambda_harness import ControlPlane
 from lambda_qualified import ARN, F, refused, with_function
 
 from squib.control_plane.lambda_ import LambdaOptions
 from squib.model.alias import ALIASES, Alias, qualified_key
-from squib.model.concurrency import RESERVED_CONCURRENCY
+from squib.model.concurrency import PROVISIONED_CONCURRENCY, RESERVED_CONCURRENCY
+from squib.model.function import VERSIONS, version_key
 from squib.model.recursion import RECURSION_CONFIGS
 
 FUNCTIONS_ONLY = (
@@ -107,12 +108,24 @@ def test_provisioned_concurrency_is_answered_truthfully(qualifier: str, tmp_path
         assert (await plane.call("DeleteProvisionedConcurrencyConfig", **given)).status == 204
         listed = await plane.call("ListProvisionedConcurrencyConfigs", FunctionName="f")
         assert listed.output == {"ProvisionedConcurrencyConfigs": []}
-        put = plane.call("PutProvisionedConcurrencyConfig", **given, ProvisionedConcurrentExecutions=1)
-        assert await refused(put) == (
-            501,
-            "NotImplementedException",
-            "squib does not implement lambda:PutProvisionedConcurrencyConfig yet.",
-        )
+        put = await plane.call("PutProvisionedConcurrencyConfig", **given, ProvisionedConcurrentExecutions=1)
+        shape = {
+            "RequestedProvisionedConcurrentExecutions": 1,
+            "AvailableProvisionedConcurrentExecutions": 0,
+            "AllocatedProvisionedConcurrentExecutions": 0,
+            "Status": "IN_PROGRESS",
+            "LastModified": "2026-01-01T00:00:00+0000",
+        }
+        assert (put.status, put.output) == (202, shape)
+        assert (await plane.call("GetProvisionedConcurrencyConfig", **given)).output == shape
+        listed = await plane.call("ListProvisionedConcurrencyConfigs", FunctionName="f")
+        arn = f"{ARN}:{qualifier}"
+        assert listed.output == {"ProvisionedConcurrencyConfigs": [{"FunctionArn": arn, **shape}]}
+        other = "live" if qualifier == "1" else "1"
+        assert (await refused(_provision(plane, other, 1)))[:2] == (409, "ResourceConflictException")
+        assert (await plane.call("DeleteProvisionedConcurrencyConfig", **given)).status == 204
+        assert plane.store.collection(PROVISIONED_CONCURRENCY).all() == ()
+        await _provision(plane, other, 1)
 
     with_function(tmp_path, use)
 
@@ -153,21 +166,23 @@ def test_nothing_is_provisioned_for_what_does_not_exist(operation: str, tmp_path
 def test_provisioned_concurrency_has_to_fit(tmp_path: Path) -> None:
     async def use(plane: ControlPlane) -> None:
         async def put(executions: int, qualifier: str = "1") -> str:
-            given: dict[str, Any] = {"FunctionName": "f", "Qualifier": qualifier}
-            call = plane.call(
-                "PutProvisionedConcurrencyConfig", **given, ProvisionedConcurrentExecutions=executions
-            )
-            return (await refused(call))[2]
+            return (await refused(_provision(plane, qualifier, executions)))[2]
 
         assert await put(301) == (
             "Specified ConcurrentExecutions for function is greater than account's unreserved concurrency "
             "[300]."
         )
         assert await put(201) == BELOW_MINIMUM.format("ConcurrentExecutions")
-        assert "not implement" in await put(200)
+        await _provision(plane, "1", 200)
+        await _provision(plane, "1", 200)  # in place of those
+        limits = (await plane.call("GetAccountSettings")).output["AccountLimit"]
+        assert limits["UnreservedConcurrentExecutions"] == 100
+        await _provision(plane, "1", 3)
         await plane.call("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=5)
         assert "not be greater than the reservedConcurrentExecution" in await put(6)
-        assert "not implement" in await put(5)
+        await _provision(plane, "1", 5)
+        fewer = plane.call("PutFunctionConcurrency", FunctionName="f", ReservedConcurrentExecutions=4)
+        assert "[5]" in (await refused(fewer))[2]
         weighted = Alias(
             function=F, name="two", function_version="1", weights={"2": 0.5}, revision_id="revision"
         )
@@ -175,6 +190,60 @@ def test_provisioned_concurrency_has_to_fit(tmp_path: Path) -> None:
         assert "weights" in await put(1, "two")
 
     with_function(tmp_path, use, LambdaOptions(account_concurrency=300))
+
+
+async def _provision(plane: ControlPlane, qualifier: str, executions: int) -> None:
+    await plane.call(
+        "PutProvisionedConcurrencyConfig",
+        FunctionName="f",
+        Qualifier=qualifier,
+        ProvisionedConcurrentExecutions=executions,
+    )
+
+
+def test_an_alias_with_provisioned_concurrency_points_to_one_version_that_has_none(tmp_path: Path) -> None:
+    async def use(plane: ControlPlane) -> None:
+        await _provision(plane, "live", 1)
+        await _publish(plane, "2")
+        await _provision(plane, "2", 1)
+        update = {"FunctionName": "f", "Name": "live"}
+        routing = {"AdditionalVersionWeights": {"2": 0.5}}
+        for change, code in (
+            ({"FunctionVersion": "2"}, "ResourceConflictException"),
+            ({"RoutingConfig": routing}, "InvalidParameterValueException"),
+            ({"FunctionVersion": "$LATEST"}, "InvalidParameterValueException"),
+        ):
+            assert (await refused(plane.call("UpdateAlias", **update, **change)))[1] == code
+        await plane.call("DeleteProvisionedConcurrencyConfig", FunctionName="f", Qualifier="2")
+        await plane.call("UpdateAlias", **update, FunctionVersion="2")
+
+    with_function(tmp_path, use)
+
+
+def test_provisioned_concurrency_is_listed_page_by_page(tmp_path: Path) -> None:
+    async def use(plane: ControlPlane) -> None:
+        for number in range(3):
+            await _publish(plane, str(number + 5))
+            await _provision(plane, str(number + 5), 1)
+        seen, marker = [], None
+        while True:
+            page = await plane.call(
+                "ListProvisionedConcurrencyConfigs", FunctionName="f", MaxItems=1, Marker=marker
+            )
+            seen += [one["FunctionArn"] for one in page.output["ProvisionedConcurrencyConfigs"]]
+            marker = page.output.get("NextMarker")
+            if marker is None:
+                break
+        assert seen == [f"{ARN}:{number}" for number in (5, 6, 7)]
+
+    with_function(tmp_path, use)
+
+
+async def _publish(plane: ControlPlane, number: str) -> None:
+    first = plane.store.collection(VERSIONS).peek(version_key(F, "1"))
+    assert first is not None
+    version = msgspec.structs.replace(first, version=number)
+    await plane.store.write(lambda tx: tx.put(VERSIONS, version_key(F, number), version))
 
 
 def test_list_of_a_missing_function_says_so(tmp_path: Path) -> None:

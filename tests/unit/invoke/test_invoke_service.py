@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
@@ -14,7 +15,6 @@ from squib.invoke.resolve import Resolver
 from squib.invoke.synchronous import InvokeService
 from squib.model.alias import Alias
 from squib.model.async_event import AcceptedEvent
-from squib.model.concurrency import ReservedConcurrency
 from squib.model.errors import (
     ApiError,
     EventTooLarge,
@@ -73,8 +73,9 @@ def service(
     functions = MemoryCollection(loop, ((record.key, record) for record in FUNCTIONS))
     versions: MemoryCollection[ItemKey, FunctionVersion] = MemoryCollection(loop, ())
     aliases: MemoryCollection[ItemKey, Alias] = MemoryCollection(loop, ())
-    reserved: MemoryCollection[FunctionKey, ReservedConcurrency] = MemoryCollection(loop, ())
-    admission = Admission(ledger or ConcurrencyLedger(), reserved)
+    nothing: MemoryCollection[Any, Any] = MemoryCollection(loop, ())
+    store: Any = SimpleNamespace(collection=lambda kind: nothing)
+    admission = Admission(ledger or ConcurrencyLedger(), store)
     resolver = Resolver(functions, versions, aliases, world.entropy.draw)
 
     def accept(event: AcceptedEvent, payload: bytes) -> "asyncio.Future[None]":

@@ -1,75 +1,126 @@
 """The ledger never leaks, never goes negative, never exceeds a limit, however settings change meanwhile."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from squib.model.function import FunctionKey
 from squib.model.units import AccountId, Region
-from squib.scheduler.concurrency import ConcurrencyLedger, Share, Throttle
+from squib.scheduler.concurrency import ConcurrencyLedger, Lease, Share, Throttle, VersionShare
 
 US, EU = Region("us-east-1"), Region("eu-west-1")
 ONE, TWO = AccountId("000000000000"), AccountId("111111111111")
 A, B, C = (FunctionKey(ONE, US, name) for name in "abc")
 KEYS = [A, B, C, FunctionKey(ONE, EU, "a"), FunctionKey(TWO, US, "a")]
 
-LEASE = st.tuples(st.just("lease"), st.sampled_from(KEYS))
-RELEASE = st.tuples(st.just("release"), st.sampled_from(KEYS))
-SETTLE = st.tuples(st.just("settle"), st.dictionaries(st.sampled_from(KEYS), st.integers(0, 4)))
+VERSIONS = ["$LATEST", "1", "2"]
+KEY, VERSION = st.sampled_from(KEYS), st.sampled_from(VERSIONS)
+LEASE = st.tuples(st.just("lease"), KEY, VERSION)
+RELEASE = st.tuples(st.just("release"), KEY, VERSION)
+SETTLE = st.tuples(
+    st.just("settle"),
+    st.dictionaries(KEY, st.integers(0, 4)),
+    st.dictionaries(st.tuples(KEY, st.sampled_from(["1", "2"])), st.integers(1, 3), max_size=3),
+)
 
 
 def where(key: FunctionKey) -> tuple[AccountId, Region]:
     return key.account_id, key.region
 
 
-@given(st.lists(LEASE | RELEASE | SETTLE, max_size=120), st.integers(0, 6))
+@given(st.lists(LEASE | RELEASE | SETTLE, max_size=120), st.integers(0, 8))
 def test_any_sequence_of_leases_and_settings_keeps_every_limit(
-    steps: list[tuple[str, object]], limit: int
+    steps: list[tuple[str, Any, Any]], limit: int
 ) -> None:
     ledger = ConcurrencyLedger(limit)
-    held: dict[FunctionKey, list[Share]] = {key: [] for key in KEYS}
+    held: dict[tuple[FunctionKey, str], list[Lease]] = {(key, one): [] for key in KEYS for one in VERSIONS}
     reserved: dict[FunctionKey, int] = {}
+    provisioned: dict[tuple[FunctionKey, str], int] = {}
+
+    def set_aside(key: FunctionKey) -> int:
+        return sum(provisioned.get((key, one), 0) for one in VERSIONS)
+
+    def counted(key: FunctionKey, version: str) -> list[Lease]:
+        """Leases that a version's provisioned concurrency may cover: those taken since it has some."""
+        return [one for one in held[key, version] if isinstance(one, VersionShare)]
+
+    def on_demand(key: FunctionKey) -> int:
+        total = 0
+        for version in VERSIONS:
+            covered = min(len(counted(key, version)), provisioned.get((key, version), 0))
+            total += len(held[key, version]) - covered
+        return total
 
     def in_flight(key: FunctionKey) -> int:
-        return sum(len(held[other]) for other in KEYS if where(other) == where(key))
+        return sum(len(leases) for (other, _), leases in held.items() if where(other) == where(key))
 
-    def shared(key: FunctionKey) -> tuple[int, int]:
-        """Leases in the pool of those that reserved nothing, and how many it may have."""
+    def has_room(key: FunctionKey, version: str) -> bool:
+        """By the settings, counted anew from every lease held."""
+        if len(counted(key, version)) < provisioned.get((key, version), 0):
+            return True
+        if key in reserved:
+            return on_demand(key) < reserved[key] - set_aside(key)
         there = [other for other in KEYS if where(other) == where(key)]
-        used = sum(len(held[other]) for other in there if other not in reserved)
-        return used, limit - sum(reserved.get(other, 0) for other in there)
+        taken = sum(reserved.get(other, set_aside(other)) for other in there)
+        return sum(on_demand(other) for other in there if other not in reserved) < limit - taken
 
-    for step, given_ in steps:
-        if isinstance(given_, dict):
-            reserved = given_
-            ledger.settle(reserved)
+    for step, first, second in steps:
+        if step == "settle":
+            reserved, provisioned = first, second
+            ledger.settle(reserved, provisioned)
             continue
-        assert isinstance(given_, FunctionKey)
-        key = given_
+        key, version = first, second
         if step == "release":
-            if held[key]:
-                held[key].pop().release()
+            if held[key, version]:
+                held[key, version].pop().release()
             continue
-        used, room = shared(key)
-        has_room = len(held[key]) < reserved[key] if key in reserved else used < room
-        got = ledger.lease(key)
-        if isinstance(got, Share):
-            assert has_room and in_flight(key) < limit
-            held[key].append(got)
-            assert got.in_flight == len(held[key])
+        expected = has_room(key, version)
+        got = ledger.lease(key, version)
+        if not isinstance(got, Throttle):
+            assert expected and in_flight(key) < limit
+            held[key, version].append(got)
         elif got is Throttle.RESERVED:
-            assert key in reserved and not has_room
+            assert key in reserved and not expected
         else:
-            assert in_flight(key) >= limit or (key not in reserved and not has_room)
+            assert in_flight(key) >= limit or (key not in reserved and not expected)
         assert ledger.in_flight(*where(key)) == in_flight(key)
-    for shares in held.values():
-        while shares:
-            shares.pop().release()
+    for leases in held.values():
+        while leases:
+            leases.pop().release()
     ledger.settle({})
     assert [ledger.in_flight(*where(key)) for key in KEYS] == [0] * len(KEYS)
     for _ in range(limit):
         assert isinstance(ledger.lease(A), Share)
     assert ledger.lease(A) is Throttle.UNRESERVED
+
+
+def test_provisioned_concurrency_is_out_of_reach_for_others_and_spills_over() -> None:
+    ledger = ConcurrencyLedger(5)
+    ledger.settle({}, {(A, "1"): 2})
+    for _ in range(3):
+        assert isinstance(ledger.lease(B), Share)
+    assert ledger.lease(B) is Throttle.UNRESERVED
+    assert ledger.lease(A, "2") is Throttle.UNRESERVED
+    first = ledger.lease(A, "1")
+    assert isinstance(first, VersionShare) and isinstance(ledger.lease(A, "1"), VersionShare)
+    assert ledger.lease(A, "1") is Throttle.UNRESERVED
+    first.release()
+    assert isinstance(ledger.lease(A, "1"), VersionShare)
+
+
+def test_provisioned_concurrency_comes_out_of_what_its_function_has_reserved() -> None:
+    ledger = ConcurrencyLedger(10)
+    ledger.settle({A: 3}, {(A, "1"): 2})
+    assert isinstance(ledger.lease(A, "2"), Share)
+    assert ledger.lease(A, "2") is Throttle.RESERVED
+    assert isinstance(ledger.lease(A, "1"), VersionShare)
+    assert isinstance(ledger.lease(A, "1"), VersionShare)
+    assert ledger.lease(A, "1") is Throttle.RESERVED
+    for _ in range(7):
+        assert isinstance(ledger.lease(B), Share)
+    assert ledger.lease(B) is Throttle.UNRESERVED
 
 
 def test_nothing_reserved_is_nothing_allowed() -> None:

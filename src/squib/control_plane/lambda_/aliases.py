@@ -14,9 +14,11 @@ from squib.control_plane.lambda_.lookup import (
     version_of,
 )
 from squib.control_plane.lambda_.pages import page_size, page_start
+from squib.control_plane.lambda_.provisioned_concurrency import check_alias
 from squib.control_plane.pagination import marker
 from squib.model.alias import ALIASES, Alias, qualified_key
 from squib.model.arn import FunctionReference
+from squib.model.concurrency import PROVISIONED_CONCURRENCY
 from squib.model.errors import (
     ApiError,
     InvalidParameterValue,
@@ -97,6 +99,8 @@ class AliasService:
                 revision_id=revision_id,
             )
             check_routing(transaction, alias)
+            if transaction.get(PROVISIONED_CONCURRENCY, qualified_key(function, name)) is not None:
+                check_alias(transaction, alias)
             transaction.put(ALIASES, qualified_key(function, name), alias)
             return alias
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from squib.control_plane.lambda_.lookup import record_of, reference_of, unqualified
+from squib.model.alias import qualified_key
 from squib.model.arn import FunctionReference
-from squib.model.concurrency import RESERVED_CONCURRENCY, ReservedConcurrency
-from squib.model.errors import UnreservedConcurrencyTooLow
+from squib.model.concurrency import PROVISIONED_CONCURRENCY, RESERVED_CONCURRENCY, ReservedConcurrency
+from squib.model.errors import InvalidParameterValue, UnreservedConcurrencyTooLow
 from squib.model.function import LATEST, FunctionKey
+from squib.model.item import ItemKey
 from squib.model.limits import MIN_UNRESERVED_CONCURRENCY
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.units import AccountId, Region
@@ -43,6 +45,12 @@ class ReservedConcurrencyService:
             )
             if left - executions < MIN_UNRESERVED_CONCURRENCY:
                 raise UnreservedConcurrencyTooLow("ReservedConcurrentExecutions", MIN_UNRESERVED_CONCURRENCY)
+            provisioned = provisioned_of(transaction, key)
+            if executions < provisioned:
+                raise InvalidParameterValue(
+                    "Specified ReservedConcurrentExecutions for function should not be less than its "
+                    f"Provisioned Concurrency [{provisioned}]."
+                )
             reserved = ReservedConcurrency(function=key, executions=executions)
             transaction.put(RESERVED_CONCURRENCY, key, reserved)
 
@@ -78,10 +86,28 @@ def unreserved(
     *,
     account_concurrency: int,
     without: FunctionKey | None = None,
+    without_provisioned: ItemKey | None = None,
 ) -> int:
-    """What the functions of an account leave unreserved in a region, those `without` left out."""
-    reserved = reader.page(RESERVED_CONCURRENCY, account_id, region)
-    return account_concurrency - sum(one.executions for one in reserved if one.function != without)
+    """What the functions of an account leave unreserved in a region: neither reserved nor provisioned. What
+    is `without` is left out."""
+    reserved = {one.function: one.executions for one in reader.page(RESERVED_CONCURRENCY, account_id, region)}
+    provisioned = sum(
+        one.executions
+        for one in reader.page(PROVISIONED_CONCURRENCY, account_id, region)
+        if one.function not in reserved
+        and one.function != without
+        and qualified_key(one.function, one.qualifier) != without_provisioned
+    )
+    others = sum(executions for function, executions in reserved.items() if function != without)
+    return account_concurrency - others - provisioned
+
+
+def provisioned_of(reader: Reader, function: FunctionKey, *, without: str | None = None) -> int:
+    """The provisioned concurrency of a function's versions and aliases, one left out."""
+    configs = reader.page(
+        PROVISIONED_CONCURRENCY, function.account_id, function.region, prefix=f"{function.name}:"
+    )
+    return sum(one.executions for one in configs if one.qualifier != without)
 
 
 def _reference(call: AuthorizedCall) -> FunctionReference:

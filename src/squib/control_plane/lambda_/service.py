@@ -24,6 +24,7 @@ from squib.control_plane.lambda_.tags import FunctionTags, TagService
 from squib.control_plane.lambda_.urls import FunctionUrlService
 from squib.control_plane.lambda_.usage import CodeUsage
 from squib.control_plane.lambda_.versions import VersionService
+from squib.model.concurrency import Allocation, ProvisionedConcurrency
 from squib.model.event_source import SourceKind
 from squib.model.function_url import FunctionUrlAddress
 from squib.model.limits import ACCOUNT_CONCURRENCY, CODE_STORAGE_BYTES
@@ -56,9 +57,11 @@ class LambdaService:
         *,
         trusts_lambda: Callable[[str], bool],
         event_sources: Mapping[SourceKind, SourceCheck] | None = None,
+        allocation: Callable[[ProvisionedConcurrency], Allocation] = lambda declared: Allocation(),
     ) -> None:
         """`trusts_lambda` tells whether the role of an ARN exists and lets Lambda assume it. `event_sources`:
-        the kinds of sources that are polled, each with its check of a mapping."""
+        the kinds of sources that are polled, each with its check of a mapping. `allocation` tells what there
+        is of provisioned concurrency."""
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
         objects = S3Objects(options.s3)
@@ -77,7 +80,9 @@ class LambdaService:
             TagService(store, entropy, (FunctionTags(), CodeSigningTags(), MappingTags())),
             PermissionService(store, entropy),
             ReservedConcurrencyService(store, account_concurrency=options.account_concurrency),
-            ProvisionedConcurrencyService(store, account_concurrency=options.account_concurrency),
+            ProvisionedConcurrencyService(
+                store, clock, account_concurrency=options.account_concurrency, allocation=allocation
+            ),
             EventInvokeService(store, clock),
             RecursionService(store),
             RuntimeManagementService(store),
