@@ -48,6 +48,9 @@ from squib.environment.rootfs import root_spec
 from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
 from squib.gateway.authorize import Authorizer
 from squib.gateway.function_url import FunctionUrls
+from squib.gateway.pages import denials as denials_page
+from squib.gateway.pages import environments
+from squib.gateway.pages import usage as usage_page
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
@@ -335,7 +338,7 @@ class _Parts:
         host, port = machine.listener.getsockname()[:2]
         self._url = endpoint.url_of(host, port)
         inside_url = f"http://127.0.0.1:{port}"
-        environments = settings.environments
+        wanted = settings.environments
         self._cache = CodeCache(self._data_dir / "code")
         callers = CallerBook(identities, machine.organization.org_id)
         self._permissions = Permissions(identities, callers, ResourceBook(store), clock, machine.organization)
@@ -353,9 +356,9 @@ class _Parts:
             meter=store.usage.meter,
             log_rights=partial(log_rights, self._permissions),
             options=PoolOptions(
-                max_environments=environments.max_environments,
-                idle_expiry_s=environments.idle_expiry_s,
-                freeze_after_ms=environments.freeze_after_ms,
+                max_environments=wanted.max_environments,
+                idle_expiry_s=wanted.idle_expiry_s,
+                freeze_after_ms=wanted.freeze_after_ms,
                 endpoint_url=inside_url,
             ),
         )
@@ -403,10 +406,11 @@ class _Parts:
             may_recur=dispatcher.may_recur,
         )
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
+        denials = Denials()
         self._gateway = Gateway(
             handlers=handlers,
             credentials=keyring,
-            authorizer=Authorizer(self._permissions, StoredThings(store, identities), Denials()),
+            authorizer=Authorizer(self._permissions, StoredThings(store, identities), denials),
             clock=clock,
             entropy=entropy,
             options=GatewayOptions(
@@ -417,6 +421,11 @@ class _Parts:
             ),
             prompt_handlers={("lambda", "Invoke"): invoke.invoke_promptly},
             pages={"/_squib/code/": lambda_service.code_locations.download},
+            signed_pages={
+                usage_page.PATH: usage_page.UsagePage(store.usage, clock).answer,
+                environments.PATH: environments.EnvironmentsPage(self._pool.snapshot).answer,
+                denials_page.PREFIX: denials_page.DenialsPage(denials).answer,
+            },
             urls=FunctionUrls(
                 store.collection(FUNCTION_URLS), self._permissions, invoke.invoke, domain=domain
             ),
@@ -486,6 +495,7 @@ class _Parts:
             print(f"squib ready on {self._url}", flush=True)
             await stopping.wait()
             log.info("draining")
+            self._gateway.leave()
             endpoint.remove(self._data_dir)
             self._store.queues.end_waits()
             timeout_s = self._settings.server.drain_timeout_s

@@ -8,12 +8,13 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from squib import __version__
+from squib.commands.asking import ASKING
+from squib.commands.command import Command
 from squib.config import (
     BY_NAME,
     CONFIG_VARIABLE,
@@ -32,19 +33,6 @@ if TYPE_CHECKING:
     from squib.environment.runtimes import RuntimeSearch
 
 RUNTIME_OPTIONS: Final = ("runtime_dir", "runtime_path")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One subcommand: what it is for, which settings it takes as flags, and what carries it out."""
-
-    name: str
-    help: str
-    epilog: str
-    options: tuple[str, ...]
-    run: Callable[[Settings, argparse.Namespace], int]
-    arguments: Callable[[argparse.ArgumentParser], None] | None = None
-    """Adds what is not a setting."""
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -303,6 +291,7 @@ examples:
         options=("data_dir",),
         run=_account_list,
     ),
+    *ASKING,
     Command(
         name="doctor",
         help="say what this machine offers, what is missing, and the command that mends it",
@@ -360,7 +349,11 @@ Every option is also a SQUIB_* variable and a key of the settings file; see `squ
 """
 
 
-_POSITIONALS: Final = {"runtimes install": " [NAME ...]", "account create": " [ID]"}
+_POSITIONALS: Final = {
+    "runtimes install": " [NAME ...]",
+    "account create": " [ID]",
+    "explain": " REQUEST-ID",
+}
 
 
 def _parser() -> argparse.ArgumentParser:

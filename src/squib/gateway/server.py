@@ -18,6 +18,7 @@ from squib.gateway.authorize import Authorizer
 from squib.gateway.chain import Chain, Response
 from squib.gateway.function_url import FunctionUrls
 from squib.gateway.models import ServiceModels
+from squib.gateway.pages.signed import SignedPage, signed
 from squib.gateway.route import protocol_of, route, service_of, too_large
 from squib.gateway.wire import error_shapes
 from squib.model.errors import ApiError, ServiceUnavailable
@@ -78,10 +79,12 @@ class Gateway:
         entropy: Entropy,
         options: GatewayOptions,
         pages: Mapping[str, Page] | None = None,
+        signed_pages: Mapping[str, SignedPage] | None = None,
         prompt_handlers: Mapping[tuple[str, str], PromptHandler] | None = None,
         urls: FunctionUrls | None = None,
     ) -> None:
-        """`pages` are further pages of `Admin`; `prompt_handlers` are asked before `handlers`."""
+        """`pages` are further pages of `Admin`, `signed_pages` those for the roots of accounts;
+        `prompt_handlers` are asked before `handlers`."""
         self._clock = clock
         self._entropy = entropy
         self._options = options
@@ -94,17 +97,23 @@ class Gateway:
         self._authenticator = Authenticator(credentials, trust)
         self._urls = urls
         self._chain = Chain(handlers, self._authenticator, authorizer, self._models, prompt_handlers or {})
-        self._admin = Admin(lambda: self.is_ready, self._chain.not_built, pages or {})
+        rooted = {path: signed(page, self._authenticator) for path, page in (signed_pages or {}).items()}
+        self._admin = Admin(lambda: self.is_ready, self._chain.not_built, {**(pages or {}), **rooted})
         self._tasks: asyncio.TaskGroup | None = None
         self._open = 0
         self._closing = False
+        self._leaving = False
         self._ended = asyncio.Event()
         self._idle = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are taken."""
-        return self._tasks is not None and not self._closing
+        """Whether requests are taken, and will be for a while."""
+        return self._tasks is not None and not self._closing and not self._leaving
+
+    def leave(self) -> None:
+        """squib is about to stop: nobody should begin to count on it. What comes is still answered."""
+        self._leaving = True
 
     @property
     def not_built(self) -> Mapping[str, int]:

@@ -4,7 +4,7 @@ Durations are whole tens of microseconds (`_10us`): the two decimals of a millis
 that sums agree with the lines exactly.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -183,7 +183,7 @@ class HourlyUsage(msgspec.Struct, frozen=True, kw_only=True):
     peak_concurrency: int
 
 
-def by_version(spans: list[Span]) -> Iterator[tuple[SeriesKey, int, Tally]]:
+def by_version(spans: Iterable[Span]) -> Iterator[tuple[SeriesKey, int, Tally]]:
     """The hours of each version, whatever it was called by, in order; `qualifier` is empty."""
     merged: dict[tuple[SeriesKey, int], Tally] = {}
     for span in spans:

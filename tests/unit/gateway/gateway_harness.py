@@ -13,6 +13,7 @@ from botocore.credentials import Credentials
 
 from harness.access import root_only
 from squib.clock import SystemClock
+from squib.gateway.pages.signed import SignedPage
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.model.errors import PlatformError, ResourceConflict, ResourceNotFound, TooManyRequests
 from squib.model.identity import AccessKey, role_session_principal, root_principal
@@ -197,7 +198,12 @@ HANDLERS: HandlerTable = {
 }
 
 
-def gateway(*, trust_any_credentials: bool = False, handlers: HandlerTable = HANDLERS) -> Gateway:
+def gateway(
+    *,
+    trust_any_credentials: bool = False,
+    handlers: HandlerTable = HANDLERS,
+    signed_pages: Mapping[str, SignedPage] | None = None,
+) -> Gateway:
     return Gateway(
         handlers=handlers,
         credentials=Keys(),
@@ -211,6 +217,7 @@ def gateway(*, trust_any_credentials: bool = False, handlers: HandlerTable = HAN
             trust_any_credentials=trust_any_credentials,
         ),
         pages={"/_squib/code/": page},
+        signed_pages=signed_pages,
     )
 
 
