@@ -6,15 +6,12 @@ the event loop. Nothing before the drop reads what a client wrote.
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +20,6 @@ from squib.access.denials import Denials
 from squib.access.execution_roles import ExecutionRoles
 from squib.access.known import StoredThings
 from squib.access.log_rights import log_rights
-from squib.access.organization import Organization
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
@@ -41,11 +37,8 @@ from squib.environment import privileges
 from squib.environment.code_cache import CodeCache
 from squib.environment.driver import SandboxDriver
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
-from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver, start_launcher
-from squib.environment.launcher import LauncherOptions
+from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
 from squib.environment.pool import Pool, PoolOptions
-from squib.environment.rootfs import root_spec
-from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
 from squib.gateway.authorize import Authorizer
 from squib.gateway.function_url import FunctionUrls
 from squib.gateway.pages import denials as denials_page
@@ -67,10 +60,10 @@ from squib.invoke.telling import Teller
 from squib.invoke.upstream import Upstream, UpstreamOptions
 from squib.model.errors import PlatformError
 from squib.model.function_url import FUNCTION_URLS, FunctionUrlAddress
-from squib.model.limits import FILE_DESCRIPTORS, MAX_CREATE_REQUEST_BYTES
-from squib.model.runtime import SUPPORTED
+from squib.model.limits import MAX_CREATE_REQUEST_BYTES
 from squib.model.user_key import USER_KEYS
 from squib.observe import set_up_logging
+from squib.preparation import Machine, prepare
 from squib.scheduler.concurrency import ConcurrencyLedger
 from squib.scheduler.retry import RetryDelays
 from squib.store import endpoint
@@ -86,23 +79,6 @@ from squib.store.sqlite import SqliteStore, StoreOptions, open_store
 log = logging.getLogger("squib.app")
 
 WILDCARDS = ("0.0.0.0", "::")
-SPARE_SLOTS = 64  # beyond max_environments: blank sandboxes, and slots being cleaned
-READY_SLOTS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What was made while squib still had its privileges."""
-
-    listener: socket.socket
-    runtimes: Mapping[str, Runtime]
-    unavailable: Mapping[str, str]
-    """Why the other known runtimes can't run here, by name."""
-    launcher: socket.socket | None
-    """Control socket of the launcher; None for plain isolation."""
-    organization: Organization
-    is_isolation_wished: bool
-    """The user asked for a sandbox: nothing less will do."""
 
 
 def run(settings: Settings) -> int:
@@ -119,7 +95,7 @@ def run(settings: Settings) -> int:
         privileges.check_not_given(settings.runtimes.runtime_dir, data_dir)
         privileges.give_to(account, data_dir)
     privileges.raise_file_limit()
-    machine = _prepare_machine(settings, account)
+    machine = prepare(settings, account)
     if account is not None:
         source = Path(__file__).parent.parent
         privileges.keep_reachable(
@@ -131,63 +107,6 @@ def run(settings: Settings) -> int:
     import uvloop
 
     return uvloop.run(_serve(settings, machine))
-
-
-def _prepare_machine(settings: Settings, account: privileges.Account | None) -> Machine:
-    wanted = settings.identity.organization
-    organization = Organization() if wanted is None else Organization.read(wanted)
-    listener = _listen(settings.server.host, settings.server.port)
-    search = RuntimeSearch(
-        extra_paths=settings.runtimes.runtime_path, runtime_dir=settings.runtimes.runtime_dir
-    )
-    runtimes = discover(search)
-    wished = settings.isolation.isolation
-    launcher = None
-    if wished != "plain":
-        launcher = _start_launcher(settings, account, listener.getsockname()[1], runtimes)
-    names = SUPPORTED.union(known_names()) - runtimes.keys()
-    unavailable = {name: unavailable_reason(name, search) for name in names}
-    return Machine(listener, runtimes, unavailable, launcher, organization, wished == "sandbox")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        is_taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
-        advice = "choose another --port (0 takes a free one)" if is_taken else "choose another --host"
-        raise PlatformError(f"can't listen on {host}:{port}: {error.strerror}; {advice}") from error
-    return listener
-
-
-def _start_launcher(
-    settings: Settings, account: privileges.Account | None, port: int, runtimes: Mapping[str, Runtime]
-) -> socket.socket:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    os.set_inheritable(theirs.fileno(), True)
-    data_dir = settings.storage.data_dir.resolve()
-    rootless = os.getuid() != 0
-    options = LauncherOptions(
-        control_fd=theirs.fileno(),
-        run_dir=str(data_dir / "run"),
-        code_dir=str(data_dir / "code"),
-        daemon_uid=account.uid if account is not None else os.getuid(),
-        uid_base=privileges.SANDBOX_UID_BASE,
-        max_slots=settings.environments.max_environments + SPARE_SLOTS,
-        ready_slots=min(READY_SLOTS, settings.environments.max_environments + SPARE_SLOTS),
-        endpoint_port=port,
-        outside=settings.isolation.function_network != "none" and not rootless,
-        rootless=rootless,
-        file_descriptors=FILE_DESCRIPTORS,
-        roots={name: root_spec(runtime) for name, runtime in runtimes.items()},
-    )
-    start_launcher(options)
-    theirs.close()
-    return ours
 
 
 async def _serve(settings: Settings, machine: Machine) -> int:
