@@ -1,5 +1,4 @@
-"""What `squib serve` makes while it still has its privileges: the listening socket, and the launcher, which keeps
-them."""
+"""What `squib serve` makes while it still has its privileges: the listening socket, and the launcher."""
 
 import errno
 import os
