@@ -1,10 +1,10 @@
-"""The files log events lie in: append, read, recover, remove. Blocks, one call at a time, no state.
+"""The files log events lie in: append, read, recover, remove. Blocks; one call at a time, but for `read`.
 
 A stream's segments are `<root>/<low byte of its id>/<id>-<first sequence>.log`, mode 0600. Appending is not
 fsynced: the death of the process loses nothing that was written, the death of the machine may lose the tail.
 """
 
-import errno
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,10 @@ import msgspec
 
 from squib.model.limits import MAX_LOG_EVENT_BYTES, MAX_PUT_EVENT_BYTES
 from squib.model.units import EpochMs
-from squib.store.data_dir import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, make_private_directory
+from squib.store.data_dir import make_private_directory
 from squib.store.log_blocks import Buffered, blocks, encode, in_order
 from squib.store.log_state import Segment, StreamState
+from squib.store.segment_files import SegmentFiles
 
 RESERVE_BYTES: Final = 256 << 20  # squib's choice: what logs leave free on the disk, for the database
 MAX_SEGMENT_SPAN_MS: Final = 24 * 3600 * 1000  # squib's choice: what outlives its retention in a file
@@ -27,12 +28,12 @@ class Segments:
     """The segment files under one directory."""
 
     def __init__(self, root: Path, *, segment_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
-        """Makes the directory. `segment_bytes`: size from which a stream goes on in a new file. Nothing is
-        written when less than `reserve_bytes`, or a twentieth of a small disk, is free."""
+        """Makes the directory. `segment_bytes`: size from which a stream goes on in a new file;
+        `reserve_bytes`: see SegmentFiles."""
         make_private_directory(root)
         self._root = str(root)
         self._segment_bytes = segment_bytes
-        self._reserve_bytes = reserve_bytes
+        self._files = SegmentFiles(reserve_bytes)
 
     def append(
         self,
@@ -65,7 +66,8 @@ class Segments:
                 first_event_at_ms=encoded.first_event_at_ms,
                 last_event_at_ms=encoded.last_event_at_ms,
             )
-        self._write(self._path(stream_id, segment.first_sequence), encoded.content, segment.size_bytes)
+        path = self._path(stream_id, segment.first_sequence)
+        self._files.append(path, encoded.content, segment.size_bytes)
         grown = Segment(
             first_sequence=segment.first_sequence,
             size_bytes=segment.size_bytes + len(encoded.content),
@@ -122,10 +124,11 @@ class Segments:
     def remove(self, stream_id: int, segments: Sequence[Segment]) -> None:
         """Removes these files of the stream, as far as they are there."""
         for segment in segments:
-            try:
-                os.unlink(self._path(stream_id, segment.first_sequence))
-            except FileNotFoundError:
-                pass
+            self._unlink(self._path(stream_id, segment.first_sequence))
+
+    def close(self) -> None:
+        """Closes the files; what is appended later opens them again."""
+        self._files.close()
 
     def _is_full(self, segment: Segment, last_event_at_ms: EpochMs) -> bool:
         """Whether the stream goes on in a new file: by size, or so that retention can let go of the old."""
@@ -144,7 +147,7 @@ class Segments:
         with open(fd, "rb+") as file:
             found = list(blocks(file.read(), checked=True))
             if not found or found[0].first_sequence != state.next_sequence:
-                os.unlink(path)
+                self._unlink(path)
                 return None
             file.truncate(found[-1].end)
         segment = Segment(
@@ -162,22 +165,7 @@ class Segments:
     def _path(self, stream_id: int, first_sequence: int) -> str:
         return f"{self._root}/{stream_id & 0xFF:02x}/{stream_id}-{first_sequence}.log"
 
-    def _write(self, path: str, content: bytes, size_before: int) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        try:
-            fd = os.open(path, flags, PRIVATE_FILE_MODE)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), PRIVATE_DIRECTORY_MODE, exist_ok=True)
-            fd = os.open(path, flags, PRIVATE_FILE_MODE)
-        try:
-            disk = os.fstatvfs(fd)
-            if disk.f_bavail * disk.f_frsize < min(self._reserve_bytes, disk.f_blocks * disk.f_frsize // 20):
-                raise OSError(errno.ENOSPC, "the disk is nearly full")
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-        except OSError:
-            os.ftruncate(fd, size_before)
-            raise
-        finally:
-            os.close(fd)
+    def _unlink(self, path: str) -> None:
+        self._files.forget(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

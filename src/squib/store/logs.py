@@ -233,6 +233,7 @@ class FileLogs:
         self._open.clear()
         await self._loop.run_in_executor(self._thread, self._flusher.flush, batch)
         self._thread.shutdown()
+        self._segments.close()
 
     # --- on the loop
 

@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from squib.clock import SystemClock
 from squib.model.log import LogGroupKey
 from squib.model.units import AccountId, EpochMs, Region
 from squib.store.log_flusher import Flush, Flusher
+from squib.store.log_segments import Segments
 from squib.store.log_streams import MAX_BUFFERED_CHARACTERS, OpenStream
 from squib.store.logs import FileLogs
 
@@ -29,7 +31,7 @@ def test_a_stream_keeps_no_more_than_its_share_of_characters() -> None:
     assert marked == [stream, stream]
 
 
-def test_while_a_flush_is_under_way_no_other_is_queued() -> None:
+def test_while_a_flush_is_under_way_no_other_is_queued(tmp_path: Path) -> None:
     class SlowFlusher(Flusher):
         def flush(self, batch: Sequence[Flush]) -> None:
             flushed.append([part.events for part in batch])
@@ -42,7 +44,7 @@ def test_while_a_flush_is_under_way_no_other_is_queued() -> None:
         nothing: Any = None
         with ThreadPoolExecutor(1) as readers:
             logs = FileLogs(
-                nothing,
+                Segments(tmp_path, segment_bytes=1),
                 writer=nothing,
                 look=nothing,
                 readers=readers,

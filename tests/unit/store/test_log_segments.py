@@ -11,6 +11,7 @@ from squib.model.units import EpochMs
 from squib.store.log_blocks import blocks, decode
 from squib.store.log_segments import MAX_SEGMENT_SPAN_MS, MIN_SPANNED_BYTES, Segments
 from squib.store.log_state import StreamState
+from squib.store.segment_files import UNCHECKED_BYTES
 
 NEW = StreamState(created_at_ms=EpochMs(1))
 STREAM_ID = 258
@@ -130,10 +131,18 @@ def test_logs_leave_the_last_of_the_disk_free(tmp_path: Path, monkeypatch: pytes
         os, "fstatvfs", lambda fd: SimpleNamespace(f_frsize=4096, f_blocks=1 << 30, f_bavail=10_000)
     )
     with pytest.raises(OSError, match="nearly full"):
-        append(segments, state, "b")
+        append(segments, state, *["b" * 1000] * (UNCHECKED_BYTES // 1000))
+    with pytest.raises(OSError, match="nearly full"):
+        append(segments, state, "looked at anew as long as it is full")
     monkeypatch.undo()
     assert segments.is_intact(STREAM_ID, state)
     assert messages(segments, append(segments, state, "c")) == ["a", "c"]
+
+
+def test_a_stream_that_was_removed_begins_a_file_anew(tmp_path: Path) -> None:
+    segments = Segments(tmp_path, segment_bytes=10_000)
+    segments.remove(STREAM_ID, append(segments, NEW, "a").segments)
+    assert messages(segments, append(segments, NEW, "b")) == ["b"]
 
 
 def test_a_file_that_spans_more_than_a_day_is_followed_by_another(tmp_path: Path) -> None:
