@@ -11,14 +11,13 @@ import signal
 import socket
 import struct
 from collections import deque
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
-from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
+from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, LogPipes
 from squib.environment.runtime_work import work_of
 from squib.environment.runtimes import (
     Runtime,
@@ -97,6 +96,9 @@ class ZygoteSandbox:
         self._control.setblocking(False)
         os.set_blocking(self._output, False)
         os.set_blocking(self._telemetry, False)
+        self._pipes = LogPipes()
+        self._pipes.add(self._output, LogSource.OUTPUT)
+        self._pipes.add(self._telemetry, LogSource.TELEMETRY)
         self._servers: list[asyncio.Server] = []
         self._start_waiter: asyncio.Future[None] = self._loop.create_future()
         self._end_waiter: asyncio.Future[None] | None = None
@@ -140,6 +142,7 @@ class ZygoteSandbox:
                 self._extensions, write_end = os.pipe2(os.O_CLOEXEC)
                 passed.append(write_end)
                 os.set_blocking(self._extensions, False)
+                self._pipes.add(self._extensions, LogSource.EXTENSION)
                 self._loop.add_reader(self._extensions, self._read, self._extensions, LogSource.EXTENSION)
             wiring.on_start()
             socket.send_fds(self._control, [self._assignment(spec).encode()], passed)
@@ -209,12 +212,7 @@ class ZygoteSandbox:
 
     def _drain(self, limit_bytes: int) -> None:
         if self._wiring is not None:
-            for fd, source in (
-                (self._output, LogSource.OUTPUT),
-                (self._telemetry, LogSource.TELEMETRY),
-                (self._extensions, LogSource.EXTENSION),
-            ):
-                drain(fd, limit_bytes, partial(self._wiring.on_log, source))
+            self._pipes.drain(limit_bytes, self._wiring.on_log)
 
     def _read_control(self) -> None:
         while not self._destroyed:
@@ -453,6 +451,7 @@ class ZygoteSandbox:
         for server in self._servers:
             server.close()
         self._slot.close()
+        self._pipes.clear()
         os.close(self._output)
         os.close(self._telemetry)
         if self._extensions >= 0:

@@ -43,6 +43,7 @@ def test_draining_ends_although_the_function_goes_on_writing(tmp_path: Path) -> 
         sandbox = PlainSandbox(nothing, SPEC, wiring, nothing, tmp_path, None, tmp_path)
         sandbox._output, output = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(sandbox._output, False)
+        sandbox._pipes.add(sandbox._output, LogSource.OUTPUT)
         os.write(output, b"x" * READ_BYTES)
         sandbox.drain_logs()
         assert taken == PIPE_BYTES

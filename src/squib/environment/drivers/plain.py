@@ -15,7 +15,6 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,7 @@ from squib.environment.driver import (
     SandboxSpec,
     Wiring,
 )
-from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, drain
+from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, LogPipes
 from squib.environment.runtimes import Runtime, RuntimeKind
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS
@@ -135,6 +134,7 @@ class PlainSandbox:
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = self._status = -1
         self._output = self._telemetry = -1
+        self._pipes = LogPipes()
         self._peak_bytes = 0
         self._is_frozen = False
         self._is_destroyed = False
@@ -152,6 +152,8 @@ class PlainSandbox:
         for fd in (output, telemetry):
             os.set_blocking(fd, False)
         self._output, self._telemetry = output, telemetry
+        self._pipes.add(output, LogSource.OUTPUT)
+        self._pipes.add(telemetry, LogSource.TELEMETRY)
         self._ended.clear()
         if self._process is None:
             self._wiring.on_start()
@@ -254,8 +256,7 @@ class PlainSandbox:
         self._drain(PIPE_BYTES)
 
     def _drain(self, limit_bytes: int) -> None:
-        for fd, source in ((self._output, LogSource.OUTPUT), (self._telemetry, LogSource.TELEMETRY)):
-            drain(fd, limit_bytes, partial(self._wiring.on_log, source))
+        self._pipes.drain(limit_bytes, self._wiring.on_log)
 
     def _on_exit(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -271,6 +272,7 @@ class PlainSandbox:
             self._wiring.on_end(End(cause=cause, status=abs(status)))
 
     def _close_fds(self) -> None:
+        self._pipes.clear()
         for fd in (self._output, self._telemetry):
             if fd >= 0:
                 self._loop.remove_reader(fd)
