@@ -24,9 +24,9 @@ from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
+from squib.config.services import s3_options, upstream_options
 from squib.control_plane import registry
 from squib.control_plane.iam import IamService
-from squib.control_plane.lambda_.s3 import S3Options
 from squib.control_plane.lambda_.service import LambdaOptions, LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
 from squib.control_plane.logs.service import LogsService
@@ -39,6 +39,7 @@ from squib.environment.driver import SandboxDriver
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
 from squib.environment.pool import Pool, PoolOptions
+from squib.event_sources.engine import EventSources
 from squib.gateway.authorize import Authorizer
 from squib.gateway.function_url import FunctionUrls
 from squib.gateway.pages import denials as denials_page
@@ -57,7 +58,7 @@ from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
 from squib.invoke.telling import Teller
-from squib.invoke.upstream import Upstream, UpstreamOptions
+from squib.invoke.upstream import Upstream
 from squib.model.errors import PlatformError
 from squib.model.function_url import FUNCTION_URLS, FunctionUrlAddress
 from squib.model.limits import MAX_CREATE_REQUEST_BYTES
@@ -215,27 +216,6 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _upstream_options(settings: Settings) -> dict[str, UpstreamOptions]:
-    events, s3 = settings.asynchronous, settings.s3
-    return {
-        service: UpstreamOptions(endpoint=endpoint, access_key_id=key_id, secret_access_key=secret)
-        for service, endpoint, key_id, secret in (
-            ("sns", events.sns_endpoint, events.sns_access_key_id, events.sns_secret_access_key),
-            ("events", events.events_endpoint, events.events_access_key_id, events.events_secret_access_key),
-            ("s3", s3.s3_endpoint, s3.s3_access_key_id, s3.s3_secret_access_key),
-        )
-    }
-
-
-def _s3_options(settings: Settings) -> S3Options:
-    given = settings.s3
-    return S3Options(
-        endpoint=given.s3_endpoint,
-        access_key_id=given.s3_access_key_id,
-        secret_access_key=given.s3_secret_access_key,
-    )
-
-
 class _Parts:
     """Everything that runs, wired."""
 
@@ -284,12 +264,34 @@ class _Parts:
         self._activation = Activation(
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
+        ledger = ConcurrencyLedger()
+        self._admission = Admission(ledger, store)
+        meter = store.usage.meter
+        self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_peaks, meter, clock)
+        resolver = Resolver.of(store, entropy.draw)
+        self._asynchronous(store, resolver, clock, entropy)
+        self._event_sources = EventSources(
+            store=store,
+            resolver=resolver,
+            judge=self._permissions,
+            admission=self._admission,
+            pool=self._pool,
+            meter=meter,
+            may_recur=self._dispatcher.may_recur,
+            clock=clock,
+            entropy=entropy,
+        )
         self._provisioned = ProvisionedLoop(store, self._pool, self._activation.ensure_code)
         domain = settings.server.function_url_domain
-        options = LambdaOptions(s3=_s3_options(settings), function_urls=FunctionUrlAddress(domain))
-        trusts = ExecutionRoles(identities).trusts_lambda
+        options = LambdaOptions(s3=s3_options(settings), function_urls=FunctionUrlAddress(domain))
         lambda_service = LambdaService(
-            store, clock, entropy, options, trusts_lambda=trusts, allocation=self._provisioned.allocation
+            store,
+            clock,
+            entropy,
+            options,
+            trusts_lambda=ExecutionRoles(identities).trusts_lambda,
+            allocation=self._provisioned.allocation,
+            event_sources={kind: source.check for kind, source in self._event_sources.kinds.items()},
         )
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
@@ -308,12 +310,6 @@ class _Parts:
             "sqs": SqsService(store, entropy),
         }
         self._moves = MoveLoop(store, clock, entropy)
-        ledger = ConcurrencyLedger()
-        self._admission = Admission(ledger, store)
-        meter = store.usage.meter
-        self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_peaks, meter, clock)
-        resolver = Resolver.of(store, entropy.draw)
-        self._asynchronous(store, resolver, clock, entropy)
         dispatcher = self._dispatcher
         invoke = InvokeService(
             resolver,
@@ -361,7 +357,7 @@ class _Parts:
             destinations=Destinations(
                 store,
                 self._permissions,
-                Upstream(_upstream_options(self._settings)),
+                Upstream(upstream_options(self._settings)),
                 lambda event, payload: self._dispatcher.accept(event, payload),
                 clock,
                 entropy,
@@ -407,6 +403,7 @@ class _Parts:
             ]
             tasks.create_task(self._pool.run())
             tasks.create_task(self._gateway.run())
+            polling = tasks.create_task(self._event_sources.run())
             await self._http.listen_on(self._listener)
             region = self._settings.identity.region
             endpoint.write(self._data_dir, endpoint.Endpoint(url=self._url, pid=os.getpid(), region=region))
@@ -418,8 +415,11 @@ class _Parts:
             endpoint.remove(self._data_dir)
             self._store.queues.end_waits()
             timeout_s = self._settings.server.drain_timeout_s
+            self._event_sources.stop()
             tasks.create_task(self._dispatcher.drain(timeout_s))
             await self._http.drain(timeout_s)
+            await asyncio.wait([polling], timeout=timeout_s)
+            polling.cancel()
             await self._gateway.drain(1)
             await self._pool.close(1)
             for task in loops:

@@ -108,14 +108,15 @@ class Permissions:
         resource: str,
         *,
         source_function_arn: str | None = None,
+        account_id: AccountId | None = None,
         call_keys: Callable[[], Mapping[str, Value]] = dict,
     ) -> Judgement:
         """Whether squib may do something with a function's execution role, as a session of that name. The
-        resource's account is that in its ARN, else the role's. A role that is gone may nothing."""
+        resource counts as of `account_id`, else of the account in its ARN, else of the role's. A role that is
+        gone may nothing."""
         principal = self._session(role_arn, session_name, source_function_arn)
-        return self.judge(
-            principal, action, resource, account_of(resource) or principal.account_id, call_keys
-        )
+        owner = account_id or account_of(resource) or principal.account_id
+        return self.judge(principal, action, resource, owner, call_keys)
 
     def judge_service(
         self,

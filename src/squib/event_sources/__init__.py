@@ -1,0 +1,1 @@
+"""Pollers: they turn messages of queues and records of streams into invocations."""

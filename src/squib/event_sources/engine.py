@@ -1,0 +1,65 @@
+"""Everything that polls, wired: what the composition root makes and runs."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from squib.clock import Clock, Entropy
+from squib.environment.pool import Pool
+from squib.event_sources.base import Source, Tools
+from squib.event_sources.conditions import Conditions, Judge
+from squib.event_sources.manager import Manager
+from squib.event_sources.own_queue import OwnQueue
+from squib.event_sources.queue_access import QueueAccess
+from squib.event_sources.results import Results
+from squib.event_sources.sender import Sender
+from squib.event_sources.sources.sqs import SqsSource
+from squib.invoke.admit import Admission
+from squib.invoke.resolve import Resolver
+from squib.model.event_source import SourceKind
+from squib.model.function import FunctionKey
+from squib.model.queue import QueueKey
+from squib.store.base import Store
+from squib.store.meter import Meter
+
+
+class EventSources:
+    """The kinds of sources that are polled, and the loops that do it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        resolver: Resolver,
+        judge: Judge,
+        admission: Admission,
+        pool: Pool,
+        meter: Meter,
+        may_recur: Callable[[FunctionKey], bool],
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._store = store
+        self._conditions = Conditions(store, resolver, judge)
+        self._results = Results(store)
+        sender = Sender(resolver, admission, pool, meter, may_recur, clock, entropy)
+        tools = Tools(
+            sender=sender, conditions=self._conditions, results=self._results, clock=clock, entropy=entropy
+        )
+        self.kinds: Mapping[SourceKind, Source] = {SourceKind.SQS: SqsSource(tools, self._queue)}
+        """What mappings can be made for."""
+        self._manager = Manager(store, self.kinds)
+
+    async def run(self) -> None:
+        """Until `stop` was called and what is under way has ended; or cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            beside = [tasks.create_task(self._conditions.run()), tasks.create_task(self._results.run())]
+            await self._manager.run()
+            for task in beside:
+                task.cancel()
+
+    def stop(self) -> None:
+        """Nothing more is taken from any source."""
+        self._manager.stop()
+
+    async def _queue(self, key: QueueKey) -> QueueAccess:
+        return OwnQueue(self._store, key)
