@@ -93,7 +93,7 @@ class Sender:
 
     async def _invoke(self, invocation: Invocation) -> InvokeOutcome:
         try:
-            with self._admission.lease(invocation.function.key):
+            with self._admission.lease(invocation.function.key, invocation.function.version):
                 return await self._pool.invoke(invocation)
         except TooManyRequests:
             self._meter.throttled(invocation)
