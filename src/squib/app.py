@@ -26,6 +26,7 @@ from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.config.services import s3_options, upstream_options
 from squib.control_plane import registry
+from squib.control_plane.cloudwatch import CloudWatchService
 from squib.control_plane.iam import IamService
 from squib.control_plane.lambda_.service import LambdaOptions, LambdaService
 from squib.control_plane.logs.retention import RetentionLoop
@@ -308,6 +309,7 @@ class _Parts:
                 )
             ),
             "sqs": SqsService(store, entropy),
+            "monitoring": CloudWatchService(store.usage, clock),
         }
         self._moves = MoveLoop(store, clock, entropy)
         dispatcher = self._dispatcher

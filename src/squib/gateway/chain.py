@@ -14,7 +14,7 @@ from squib.gateway.authenticate import Authenticator
 from squib.gateway.authorize import Authorizer
 from squib.gateway.models import ServiceModels
 from squib.gateway.route import protocol_of, route, service_of
-from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, validate
+from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, rpc_cbor, validate
 from squib.model.errors import (
     ApiError,
     NotImplementedYet,
@@ -155,6 +155,8 @@ class Chain:
                     headers=request.headers,
                     body=request.body,
                 )
+            case "cbor":
+                given = rpc_cbor.parse(model, operation, request.body)
             case "json":
                 given = json_rpc.parse(model, operation, request.body)
             case _:
@@ -173,6 +175,8 @@ class Chain:
             match call.protocol:
                 case "rest-json":
                     answer = rest_json.serialize(model, call.operation, result.output, result.status)
+                case "cbor":
+                    answer = rpc_cbor.serialize(model, call.operation, result.output)
                 case "json":
                     answer = json_rpc.serialize(model, call.operation, result.output)
                 case _:

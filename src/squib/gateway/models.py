@@ -12,10 +12,12 @@ from squib.gateway.wire.query_compatible import as_query
 from squib.gateway.wire.service_model import ServiceModel
 from squib.model.errors import PlatformError
 
-SERVICES: Final = ("lambda", "logs", "sts", "iam", "sqs")
+SERVICES: Final = ("lambda", "logs", "sts", "iam", "sqs", "monitoring")
 """The services whose wire is spoken, by the name in credential scopes. Which operations are built is another
 matter."""
 
+_FOLDERS: Final = {"monitoring": "cloudwatch"}
+"""botocore's, where a service signs by another name."""
 _FILE: Final = "service-2.json.gz"
 
 
@@ -38,8 +40,8 @@ class ServiceModels:
     def spoken(self, service: str, protocol: str) -> ServiceModel:
         """The model in the words of `protocol`, where the service speaks several. Raises PlatformError."""
         model = self.get(service)
-        if protocol != "query" or model.metadata.aws_query_compatible is None:
-            return model
+        if protocol != "query" or model.metadata.protocol == "query" or model.metadata.xml_namespace:
+            return model  # it says what the query protocol needs
         found = self._query_models.get(service)
         if found is None:
             found = self._query_models[service] = as_query(model)
@@ -48,7 +50,7 @@ class ServiceModels:
 
 def read_model_file(service: str, data: Path | None = None) -> bytes:
     """The JSON of the newest model of a service. Raises PlatformError when there is none."""
-    folder = (data or _botocore_data()) / service
+    folder = (data or _botocore_data()) / _FOLDERS.get(service, service)
     files = sorted(folder.glob(f"*/{_FILE}"))
     if not files:
         raise PlatformError(f"no model of {service} in {folder}")

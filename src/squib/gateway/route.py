@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from squib.gateway.models import SERVICES, ServiceModels
-from squib.gateway.wire import invoke, json_rpc, query
+from squib.gateway.wire import invoke, json_rpc, query, rpc_cbor
 from squib.iam import sigv4
 from squib.model.errors import (
     ApiError,
@@ -16,13 +16,30 @@ from squib.model.errors import (
 from squib.model.limits import MAX_CREATE_REQUEST_BYTES, MAX_SYNC_PAYLOAD_BYTES
 from squib.model.operation import RawRequest, RoutedCall
 
-PROTOCOLS: Final = {"lambda": "rest-json", "logs": "json", "sts": "query", "iam": "query", "sqs": "json"}
-_ALSO_QUERY: Final = ("sqs",)
+PROTOCOLS: Final = {
+    "lambda": "rest-json",
+    "logs": "json",
+    "sts": "query",
+    "iam": "query",
+    "sqs": "json",
+    "monitoring": "json",
+}
+_ALSO_QUERY: Final = ("sqs", "monitoring")
 """Services that take forms too: whatever carries no X-Amz-Target is one."""
 
 
-_TARGETS: Final = {"Logs_20140328": "logs", "AmazonSQS": "sqs"}
-_FORM_VERSIONS: Final = {"2011-06-15": "sts", "2010-05-08": "iam", "2012-11-05": "sqs"}
+_TARGETS: Final = {
+    "Logs_20140328": "logs",
+    "AmazonSQS": "sqs",
+    "GraniteServiceVersion20100801": "monitoring",
+}
+"""Of X-Amz-Target, and of the paths of rpc-v2-cbor."""
+_FORM_VERSIONS: Final = {
+    "2011-06-15": "sts",
+    "2010-05-08": "iam",
+    "2012-11-05": "sqs",
+    "2010-08-01": "monitoring",
+}
 _QUEUE_PATH: Final = re.compile(r"/[0-9]{12}/[A-Za-z0-9_.-]+")
 _MAX_FORM_BYTES: Final = 1024 * 1024  # our own choice: IAM's longest parameter has 131,072 characters
 _MAX_QUEUE_FORM_BYTES: Final = 4 * 1024 * 1024  # our own choice: a message of 1 MiB, percent-encoded
@@ -36,6 +53,9 @@ def service_of(request: RawRequest) -> str | None:
     signed_for = sigv4.scope_service(request.headers, request.query)
     if signed_for in SERVICES:
         return signed_for
+    named = rpc_cbor.place(request.path)
+    if named is not None:
+        return _TARGETS.get(named[0])
     target = request.headers.get("x-amz-target")
     if target is not None:
         return _TARGETS.get(target.partition(".")[0])
@@ -49,6 +69,8 @@ def service_of(request: RawRequest) -> str | None:
 
 def protocol_of(request: RawRequest, service: str | None) -> str:
     """The protocol to answer in, also for a request whose service is unknown."""
+    if rpc_cbor.place(request.path) is not None:
+        return "cbor"
     is_targeted = "x-amz-target" in request.headers
     if service is not None:
         return "query" if service in _ALSO_QUERY and not is_targeted else PROTOCOLS[service]
@@ -75,6 +97,8 @@ def route(request: RawRequest, service: str | None, models: ServiceModels) -> Ro
     match protocol:
         case "rest-json":
             operation, labels = _lambda_operation(request, models)
+        case "cbor":
+            operation = _cbor_operation(request, service, models)
         case "json":
             operation = _json_operation(request, service, models)
         case _:
@@ -100,6 +124,17 @@ def _lambda_operation(request: RawRequest, models: ServiceModels) -> tuple[str, 
 def _json_operation(request: RawRequest, service: str, models: ServiceModels) -> str:
     operation = json_rpc.operation_of(models.get(service), request.headers.get("x-amz-target", ""))
     if operation is None:
+        raise UnknownOperation()
+    return operation
+
+
+def _cbor_operation(request: RawRequest, service: str, models: ServiceModels) -> str:
+    named, model = rpc_cbor.place(request.path), models.get(service)
+    is_spoken = request.headers.get("smithy-protocol") == rpc_cbor.PROTOCOL_HEADER[1]
+    if named is None or not is_spoken or request.method != "POST":
+        raise UnknownOperation()
+    prefix, operation = named
+    if prefix != model.metadata.target_prefix or operation not in model.operations:
         raise UnknownOperation()
     return operation
 

@@ -41,12 +41,12 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutedCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A request whose service (`lambda`, `sts`, `logs`, `iam`, `sqs`) and operation are known."""
+    """A request whose service (`lambda`, `sts`, `monitoring` and so on) and operation are known."""
 
     request: RawRequest
     service: str
     protocol: str
-    """`rest-json`, `json` or `query`: SQS speaks the last two."""
+    """`rest-json`, `json`, `query` or `cbor`: SQS and CloudWatch speak several."""
     operation: str
     path_labels: Mapping[str, str]
     """URI labels by member name, percent-decoded; of query and json services only the queue whose URL was

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from squib.gateway.actions import iam, lambda_, logs, sqs, sts
+from squib.gateway.actions import cloudwatch, iam, lambda_, logs, sqs, sts
 from squib.gateway.actions.rule import Rule
 
 TABLE: Final[Mapping[tuple[str, str], Rule]] = {
@@ -12,6 +12,7 @@ TABLE: Final[Mapping[tuple[str, str], Rule]] = {
         ("iam", iam.ROWS),
         ("lambda", lambda_.ROWS),
         ("logs", logs.ROWS),
+        ("monitoring", cloudwatch.ROWS),
         ("sqs", sqs.ROWS),
         ("sts", sts.ROWS),
     )

@@ -57,6 +57,10 @@ AMENDMENTS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             )
         },
     },
+    "monitoring": {
+        # Classes of characters that Python does not have, in a shape of operations that are not built.
+        "DefinitionPath": {"pattern": None},
+    },
     "iam": {
         # IAM refuses names by a sentence of its own, not by the pattern; the handlers check it.
         "userNameType": {"pattern": None},

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from squib.gateway.wire import json_rpc, query, query_compatible, rest_json
+from squib.gateway.wire import cbor, json_rpc, query, query_compatible, rest_json, rpc_cbor
 from squib.gateway.wire.service_model import ServiceModel
 from squib.model.errors import ApiError, ValidationException
 
@@ -57,7 +57,12 @@ def render(
         case "query":
             status, headers, body = _query(model, error, request_id)
         case "json":
-            status, headers, body = _json(model, error)
+            status, headers, said = _json(model, error)
+            body = msgspec.json.encode(said)
+        case "cbor":
+            status, headers, said = _json(model, error)
+            headers = [("Content-Type", rpc_cbor.CONTENT_TYPE), rpc_cbor.PROTOCOL_HEADER, *headers[1:]]
+            body = cbor.encode(said)
         case _:
             status, headers, body = _rest_json(model, error)
     headers.extend(error.headers.items())
@@ -75,7 +80,7 @@ def _rest_json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[t
     return error.status, headers, msgspec.json.encode(body)
 
 
-def _json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[tuple[str, str]], bytes]:
+def _json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[tuple[str, str]], dict[str, str]]:
     code, status = _JSON_NAMES.get(error.code, (error.code, error.status))
     content_type = "application/x-amz-json-1.1"
     if model is not None:
@@ -86,24 +91,29 @@ def _json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[tuple[
     if model is not None and model.metadata.aws_query_compatible is not None:
         status = 400 if status < 500 else status
         fault = "Sender" if status < 500 else "Receiver"
-        headers.append(("x-amzn-query-error", f"{_query_name(error, is_compatible=True)[0]};{fault}"))
+        headers.append(("x-amzn-query-error", f"{_query_name(model, error)[0]};{fault}"))
         code = query_compatible.json_type(model, code)
     body: dict[str, str] = {"__type": code}
     if error.message:
         body["message"] = error.message
-    return status, headers, msgspec.json.encode(body)
+    return status, headers, body
 
 
-def _query_name(error: ApiError, *, is_compatible: bool) -> tuple[str, int]:
-    found = query_compatible.query_error(error.code) if is_compatible else None
+def _query_name(model: ServiceModel | None, error: ApiError) -> tuple[str, int]:
+    found = None
+    if model is not None and model.metadata.aws_query_compatible is not None:
+        if model.metadata.xml_namespace:  # the model itself has the codes of the query protocol
+            shape = model.shapes.get(error.code)
+            found = None if shape is None else (shape.error.code or error.code, error.status)
+        else:
+            found = query_compatible.query_error(error.code)
     return found or _QUERY_NAMES.get(error.code, (error.code, error.status))
 
 
 def _query(
     model: ServiceModel | None, error: ApiError, request_id: str
 ) -> tuple[int, list[tuple[str, str]], bytes]:
-    is_compatible = model is not None and model.metadata.aws_query_compatible is not None
-    code, status = _query_name(error, is_compatible=is_compatible)
+    code, status = _query_name(model, error)
     namespace = ""
     if model is not None:
         namespace = f' xmlns="{model.metadata.xml_namespace}"'

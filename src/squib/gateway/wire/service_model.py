@@ -85,7 +85,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     """What the model says of its service."""
 
     protocol: str
-    """`rest-json`, `query` or `json`."""
+    """`rest-json`, `query`, `json` or `smithy-rpc-v2-cbor`: the one preferred, where there are several."""
     api_version: str
     target_prefix: str = ""
     json_version: str = "1.1"
