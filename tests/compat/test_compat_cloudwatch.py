@@ -1,4 +1,4 @@
-"""CloudWatch with AWS's own clients: the SDK (CBOR), forms of the query protocol, JSON; against REPORT lines."""
+"""CloudWatch by AWS's SDK (which speaks CBOR), in the query protocol and in JSON, against REPORT lines."""
 
 import http.client
 import json

@@ -228,7 +228,8 @@ LOG_STREAMS = {"X-Amz-Target": "Logs_20140328.DescribeLogStreams"}
             400,
             {
                 "__type": "UnknownOperationException",
-                "message": "squib does not serve 'dynamodb'. It serves lambda, logs, sts, iam, sqs, monitoring.",
+                "message": "squib does not serve 'dynamodb'. "
+                "It serves lambda, logs, sts, iam, sqs, monitoring.",
             },
         ),
     ],
