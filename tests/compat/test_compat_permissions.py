@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -10,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from harness.functions import ROLE, Function, zip_of
 from harness.squib import LAMBDA_TRUST, PYTHON, Squib, unique_name
+from harness.users import User, everything, refused, stranger
 
 ACCOUNT: Final = "000000000000"
 REGION: Final = "eu-west-1"
@@ -24,46 +24,6 @@ def handler(event, context):
     except client.exceptions.ClientError as error:
         return error.response["Error"]["Code"] + ": " + error.response["Error"]["Message"]
 """
-
-
-class User:
-    """An IAM user with a key of its own."""
-
-    def __init__(self, squib: Squib, *statements: Mapping[str, object]) -> None:
-        self.squib, self.name = squib, unique_name("user")
-        iam = squib.client("iam", "us-east-1")
-        self.arn = iam.create_user(UserName=self.name)["User"]["Arn"]
-        self.allow(*statements)
-        key = iam.create_access_key(UserName=self.name)["AccessKey"]
-        self.key = {
-            "aws_access_key_id": key["AccessKeyId"],
-            "aws_secret_access_key": key["SecretAccessKey"],
-        }
-
-    def allow(self, *statements: Mapping[str, object]) -> None:
-        """From now on these statements are all it may."""
-        iam = self.squib.client("iam", "us-east-1")
-        if not statements:
-            return
-        document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
-        iam.put_user_policy(UserName=self.name, PolicyName="p", PolicyDocument=json.dumps(document))
-
-    def client(self, service: str = "lambda", region: str = REGION) -> Any:
-        """Signs as the user."""
-        return self.squib.client(service, region, **self.key)
-
-
-def everything(action: str | Sequence[str], resource: str = "*") -> Mapping[str, object]:
-    return {"Action": action, "Resource": resource}
-
-
-def refused(call: Callable[..., Any], **given: Any) -> str:
-    """The text of the refusal; fails when there is none or it is another."""
-    with pytest.raises(ClientError) as caught:
-        call(**given)
-    error = caught.value.response["Error"]
-    assert error["Code"] in ("AccessDeniedException", "AccessDenied"), error
-    return str(error.get("Message", ""))
 
 
 def test_a_user_may_invoke_only_what_a_policy_names(squib: Squib) -> None:
@@ -257,19 +217,13 @@ def _admin() -> str:
 
 
 def test_another_account_needs_both_sides_and_the_qualifier_that_was_opened(squib: Squib) -> None:
-    made = squib.command("account", "create", "111111111111", "--data-dir", str(squib.data_dir))
-    assert made.returncode == 0 or "exist" in made.stderr, made.stderr
-    stored = json.loads((squib.data_dir / "credentials.json").read_text())["accounts"]["111111111111"]
-    stranger = {
-        "aws_access_key_id": stored["access_key_id"],
-        "aws_secret_access_key": stored["secret_access_key"],
-    }
+    them = stranger(squib)
     function = squib.deploy(ECHO)
     own = squib.client()
     version = own.publish_version(FunctionName=function.name)["Version"]
     alias = own.create_alias(FunctionName=function.name, Name="live", FunctionVersion=version)["AliasArn"]
     own.get_waiter("published_version_active").wait(FunctionName=function.name, Qualifier=version)
-    foreign = squib.client("lambda", REGION, **stranger)
+    foreign = squib.client("lambda", REGION, **them)
     said = refused(foreign.invoke, FunctionName=alias)
     assert "because no resource-based policy allows the lambda:InvokeFunction action" in said
     own.add_permission(
@@ -283,7 +237,7 @@ def test_another_account_needs_both_sides_and_the_qualifier_that_was_opened(squi
     refused(foreign.invoke, FunctionName=function.arn)
     refused(foreign.invoke, FunctionName=f"{function.arn}:{version}")
     refused(foreign.get_function, FunctionName=alias)
-    iam = squib.client("iam", "us-east-1", **stranger)
+    iam = squib.client("iam", "us-east-1", **them)
     name = unique_name("far")
     iam.create_user(UserName=name)
     key = iam.create_access_key(UserName=name)["AccessKey"]

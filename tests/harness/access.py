@@ -1,6 +1,6 @@
 """Authorization without IAM: a squib in which nobody has a policy and nothing is declared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from squib.access.denials import Denials
 from squib.access.permissions import Judgement
@@ -55,3 +55,6 @@ class NothingStored:
 
     def url_auth_type(self, function_arn: str) -> str | None:
         return None
+
+    def dead_letter_sources(self, queue_arn: str) -> Sequence[str]:
+        return ()

@@ -1,10 +1,13 @@
 """What the table of actions must know of stored things to name resources and condition keys."""
 
+from collections.abc import Sequence
+
 from squib.model.alias import qualified_key
 from squib.model.arn import parse_function_arn
 from squib.model.event_source import EVENT_SOURCE_MAPPINGS
 from squib.model.function_url import FUNCTION_URLS
 from squib.model.item import ItemKey
+from squib.model.queue import QUEUES, parse_queue_arn
 from squib.model.units import AccountId, Region
 from squib.store.base import Store
 from squib.store.identities import Identities
@@ -17,6 +20,7 @@ class StoredThings:
         self._identities = identities
         self._urls = store.collection(FUNCTION_URLS)
         self._mappings = store.collection(EVENT_SOURCE_MAPPINGS)
+        self._queues = store.collection(QUEUES)
 
     def iam_arn(self, account_id: AccountId, kind: str, name: str) -> str | None:
         """Of a `user`, `role` or `group`; None when there is none of that name."""
@@ -49,3 +53,11 @@ class StoredThings:
         )
         url = self._urls.peek(name)
         return None if url is None else url.auth_type
+
+    def dead_letter_sources(self, queue_arn: str) -> Sequence[str]:
+        """The queues whose dead letters go to a queue: of its account and region, all of them."""
+        target = parse_queue_arn(queue_arn)
+        if target is None:
+            return ()
+        queues = self._queues.page(target.account_id, target.region)
+        return [queue.key.arn for queue in queues if queue.redrive and queue.redrive.target == target]

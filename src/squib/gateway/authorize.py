@@ -78,7 +78,7 @@ class Authorizer:
             and named not in _NOT_DECIDED_HERE
         ):
             for ask in asks(rule, call.input, place):
-                self._demand(ask, call)
+                self._demand(ask, call, is_own=is_own)
         request = routed.request
         return AuthorizedCall(
             service=routed.service,
@@ -104,13 +104,13 @@ class Authorizer:
                 f"because no identity-based policy allows the {action} action"
             )
 
-    def _demand(self, ask: Ask, call: OperationCall) -> None:
+    def _demand(self, ask: Ask, call: OperationCall, *, is_own: bool) -> None:
         authenticated = call.authenticated
         request = authenticated.routed.request
         principal = authenticated.principal
         account_id = _account_of(ask.resource) or principal.account_id
-        if ask.action == _PASS_ROLE and account_id != principal.account_id:
-            return  # the handler refuses it in its service's own words
+        if is_own and ask.action == _PASS_ROLE and account_id != principal.account_id:
+            return  # no role of the function's account: the handler refuses it in its own words
 
         def keys() -> Mapping[str, Value]:
             return {

@@ -167,3 +167,63 @@ def test_a_queue_is_named_by_its_url_or_its_name_and_owner() -> None:
     ]
     [ask] = asked("sqs", "GetQueueUrl", QueueName="q", QueueOwnerAWSAccountId="111111111111")
     assert ask.resource == f"arn:aws:sqs:{REGION}:111111111111:q"
+
+
+@pytest.mark.parametrize("partition", ["aws-cn", "aws-us-gov", "aws"])
+@pytest.mark.parametrize(
+    ("service", "operation", "given", "resource"),
+    [
+        ("lambda", "TagResource", {"Resource": "lambda:REGION:ACCOUNT:function:f", "Tags": {}}, "function:f"),
+        ("lambda", "Invoke", {"FunctionName": "lambda:REGION:ACCOUNT:function:f"}, "function:f"),
+        ("lambda", "ListLayerVersions", {"LayerName": "lambda:REGION:ACCOUNT:layer:l"}, ANYTHING),
+        ("lambda", "PublishLayerVersion", {"LayerName": "lambda:REGION:ACCOUNT:layer:l"}, "layer:l"),
+        ("lambda", "GetLayerVersionByArn", {"Arn": "lambda:REGION:ACCOUNT:layer:l:03"}, "layer:l:3"),
+        ("sqs", "StartMessageMoveTask", {"SourceArn": "sqs:REGION:ACCOUNT:q"}, "q"),
+        ("logs", "TagResource", {"resourceArn": "logs:REGION:ACCOUNT:log-group:g"}, "log-group:g"),
+        (
+            "logs",
+            "GetLogEvents",
+            {"logGroupIdentifier": "logs:REGION:ACCOUNT:log-group:g", "logStreamName": "s"},
+            "log-group:g:log-stream:s",
+        ),
+        (
+            "logs",
+            "FilterLogEvents",
+            {"logGroupIdentifier": "logs:REGION:ACCOUNT:log-group:g:*"},
+            "log-group:g:log-stream:",
+        ),
+    ],
+)
+def test_one_thing_is_asked_for_by_one_arn_however_it_is_spelled(
+    partition: str, service: str, operation: str, given: dict[str, Any], resource: str
+) -> None:
+    """A denial of `arn:aws:...` holds for every spelling that a handler takes for the same thing."""
+
+    def spelled(value: object) -> object:
+        if not isinstance(value, str) or not value.startswith(("lambda:", "sqs:", "logs:")):
+            return value
+        return f"arn:{partition}:{value}".replace("REGION", REGION).replace("ACCOUNT", ACCOUNT)
+
+    asks_for = asked(service, operation, **{name: spelled(value) for name, value in given.items()})[
+        0
+    ].resource
+    own = f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+    assert asks_for == (ANYTHING if resource == ANYTHING else own)
+
+
+def test_layers_are_asked_for_by_the_number_that_they_have() -> None:
+    layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l"
+    other = layer.replace("arn:aws:", "arn:aws-cn:")
+    asks_for = asked("lambda", "UpdateFunctionConfiguration", FunctionName="f", Layers=[f"{other}:07"])
+    assert asks_for[0].keys == {"lambda:Layer": (f"{layer}:7",)}
+    assert asks_for[1] == Ask("lambda:GetLayerVersion", f"{layer}:7", {})
+
+
+def test_moving_messages_takes_the_right_to_receive_and_to_send_them() -> None:
+    dead, other = (f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}" for name in ("dead", "other"))
+    wanted = [("ReceiveMessage", dead), ("DeleteMessage", dead), ("GetQueueAttributes", dead)]
+    to_other = asked("sqs", "StartMessageMoveTask", SourceArn=dead, DestinationArn=other)
+    assert [(ask.action.removeprefix("sqs:"), ask.resource) for ask in to_other[1:]] == [
+        *wanted,
+        ("SendMessage", other),
+    ]

@@ -12,9 +12,11 @@ LayerVersions = Collection[ItemKey, LayerVersion]
 
 def layer_of(call: AuthorizedCall) -> LayerKey:
     """The layer that `LayerName` names, by name or ARN. Raises AccessDenied for another account's, which no
-    policy of a layer version gives; ResourceNotFound for another region's."""
+    policy of a layer version gives; ResourceNotFound for another region's, or of none."""
     name: str = call.input["LayerName"]
     parsed = parse_layer_arn(name)
+    if parsed is None and name.startswith("arn:"):  # the model takes one of no partition
+        raise missing()
     if parsed is None:
         return LayerKey(call.account_id, call.region, name)
     layer, _ = parsed

@@ -13,10 +13,12 @@ from squib.gateway.actions.rule import (
     Rule,
     Value,
     anything,
+    own,
     removed_tags,
     request_tags,
 )
 from squib.model.arn import FunctionReference, named_account, parse_function_reference
+from squib.model.layer import parse_layer_arn
 
 
 def _function(given: Input, place: Place) -> str:
@@ -42,12 +44,22 @@ def _reference(name: str, place: Place) -> FunctionReference:
 def _layer(given: Input, place: Place) -> str:
     name: str = given["LayerName"]
     if name.startswith("arn:"):
-        return name
+        return own(name)
     return f"arn:aws:lambda:{place.region}:{place.account_id}:layer:{name}"
 
 
 def _layer_version(given: Input, place: Place) -> str:
     return f"{_layer(given, place)}:{given['VersionNumber']}"
+
+
+def _layer_version_by_arn(given: Input, place: Place) -> str:
+    return _spelled(given["Arn"])
+
+
+def _spelled(layer_version_arn: str) -> str:
+    """With its number as squib writes it: `01` is no other version than `1`."""
+    found = parse_layer_arn(layer_version_arn)
+    return own(layer_version_arn) if found is None or found[1] is None else f"{found[0].arn}:{found[1]}"
 
 
 def _mapping(given: Input, place: Place) -> str:
@@ -57,7 +69,7 @@ def _mapping(given: Input, place: Place) -> str:
 def _capacity_provider(given: Input, place: Place) -> str:
     name: str = given["CapacityProviderName"]
     if name.startswith("arn:"):
-        return name
+        return own(name)
     return f"arn:aws:lambda:{place.region}:{place.account_id}:capacity-provider:{name}"
 
 
@@ -66,7 +78,7 @@ def _named_by(member: str) -> Resource:
 
     def resource(given: Input, place: Place) -> str:
         arn: str | None = given.get(member)
-        return arn or ANYTHING
+        return own(arn or ANYTHING)
 
     return resource
 
@@ -102,7 +114,7 @@ def _new_mapping_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]
 
 def _configuration_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
     if given.get("Layers"):
-        yield "lambda:Layer", tuple(given["Layers"])
+        yield "lambda:Layer", tuple(map(_spelled, given["Layers"]))
     vpc = given.get("VpcConfig") or {}
     if vpc.get("SubnetIds"):
         yield "lambda:SubnetIds", tuple(vpc["SubnetIds"])
@@ -118,7 +130,7 @@ def _new_function_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]
 
 def _signing_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
     if given.get("CodeSigningConfigArn"):
-        yield "lambda:CodeSigningConfigArn", given["CodeSigningConfigArn"]
+        yield "lambda:CodeSigningConfigArn", own(given["CodeSigningConfigArn"])
 
 
 def _role(given: Input, place: Place) -> Iterator[str]:
@@ -133,16 +145,12 @@ def _pass_role_keys(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
 
 
 def _layers(given: Input, place: Place) -> Iterator[str]:
-    yield from given.get("Layers") or ()
-
-
-def _nothing(given: Input, place: Place) -> Iterator[tuple[str, Value]]:
-    return iter(())
+    yield from map(_spelled, given.get("Layers") or ())
 
 
 _ROLE_AND_LAYERS: Final = (
     Also("iam:PassRole", _role, _pass_role_keys),
-    Also("lambda:GetLayerVersion", _layers, _nothing),
+    Also("lambda:GetLayerVersion", _layers),
 )
 
 _OF_NO_RESOURCE: Final = (
@@ -251,7 +259,7 @@ def _rows() -> Iterator[tuple[str, Rule]]:
     for operation in ("Invoke", "InvokeWithResponseStream"):
         yield operation, Rule("lambda:InvokeFunction", _function)
     yield "InvokeAsync", Rule("lambda:InvokeFunction", _function)
-    yield "GetLayerVersionByArn", Rule("lambda:GetLayerVersion", _named_by("Arn"))
+    yield "GetLayerVersionByArn", Rule("lambda:GetLayerVersion", _layer_version_by_arn)
     yield "PublishLayerVersion", Rule("lambda:PublishLayerVersion", _layer)
     yield "CreateEventSourceMapping", Rule("lambda:CreateEventSourceMapping", anything, _new_mapping_keys)
     yield "CreateCodeSigningConfig", Rule("lambda:CreateCodeSigningConfig", anything, request_tags)

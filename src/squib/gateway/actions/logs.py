@@ -3,17 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from squib.gateway.actions.rule import Input, Place, Rule, Value, removed_tags, request_tags
+from squib.gateway.actions.rule import Input, Place, Rule, Value, own, removed_tags, request_tags
 
 
 def _group(given: Input, place: Place) -> str:
     """A group's ARN is asked for with its stream's part, empty where the action is about the group: so the
-    patterns `log-group:NAME:*` that policies use take both."""
-    named = given.get("logGroupName") or given.get("logGroupIdentifier") or given.get("resourceArn") or ""
+    patterns `log-group:NAME:*` that policies use take both. Only where tags are asked for by ARN it stands
+    alone (user guide, "Overview of managing access permissions")."""
+    if given.get("resourceArn"):
+        return own(given["resourceArn"])
+    named = given.get("logGroupName") or given.get("logGroupIdentifier") or ""
+    group = f"arn:aws:logs:{place.region}:{place.account_id}:log-group:{named}"
     if named.startswith("arn:"):
-        return str(named)
-    stream = given.get("logStreamName", "")
-    return f"arn:aws:logs:{place.region}:{place.account_id}:log-group:{named}:log-stream:{stream}"
+        group = own(named.removesuffix(":*"))
+    return f"{group}:log-stream:{given.get('logStreamName', '')}"
 
 
 def _tag_group(given: Input, place: Place) -> Iterator[tuple[str, Value]]:

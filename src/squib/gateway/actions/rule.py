@@ -3,7 +3,7 @@
 Rows read the input and what is known of stored things; they decide nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -31,6 +31,9 @@ class Known(Protocol):
     def url_auth_type(self, function_arn: str) -> str | None:
         """Of the function URL of a function or alias."""
 
+    def dead_letter_sources(self, queue_arn: str) -> Sequence[str]:
+        """The queues whose dead letters go to a queue."""
+
 
 class Place(NamedTuple):
     """Who calls, and where: names in an input mean things of this account and region."""
@@ -54,7 +57,7 @@ class Also:
 
     action: str
     resources: Resources
-    conditions: Conditions
+    conditions: Conditions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,21 @@ class Ask(NamedTuple):
 
 def asks(rule: Rule, given: Input, place: Place) -> Iterator[Ask]:
     """Every permission a call needs, the operation's own first."""
-    yield Ask(
-        rule.action,
-        rule.resource(given, place),
-        dict(rule.conditions(given, place)) if rule.conditions else {},
-    )
+    yield Ask(rule.action, rule.resource(given, place), _keys(rule.conditions, given, place))
     for also in rule.also:
         for resource in also.resources(given, place):
-            yield Ask(also.action, resource, dict(also.conditions(given, place)))
+            yield Ask(also.action, resource, _keys(also.conditions, given, place))
+
+
+def _keys(conditions: Conditions | None, given: Input, place: Place) -> Mapping[str, Value]:
+    return dict(conditions(given, place)) if conditions else {}
+
+
+def own(arn: str) -> str:
+    """An ARN as policies name what squib has: in the one partition that there is. Handlers take names of any
+    partition for the same thing, and what a policy denies must not be had by spelling it otherwise."""
+    head, partition, rest = (*arn.split(":", 2), "", "")[:3]
+    return f"arn:aws:{rest}" if head == "arn" and (not partition or partition.startswith("aws")) else arn
 
 
 def anything(given: Input, place: Place) -> str:

@@ -1,9 +1,19 @@
 """SQS's rows (service authorization reference, "Amazon SQS")."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from squib.gateway.actions.rule import ANYTHING, Input, Place, Rule, anything, removed_tags, request_tags
+from squib.gateway.actions.rule import (
+    ANYTHING,
+    Also,
+    Input,
+    Place,
+    Rule,
+    anything,
+    own,
+    removed_tags,
+    request_tags,
+)
 from squib.model.queue import QueueKey, parse_queue_url, parse_task_handle
 from squib.model.units import AccountId
 
@@ -20,13 +30,33 @@ def _named_queue(given: Input, place: Place) -> str:
 
 
 def _source(given: Input, place: Place) -> str:
-    return given.get("SourceArn") or ANYTHING
+    return own(given.get("SourceArn") or ANYTHING)
 
 
 def _task(given: Input, place: Place) -> str:
     """The queue that a move task takes messages from."""
-    return parse_task_handle(given.get("TaskHandle", "")) or ANYTHING
+    return own(parse_task_handle(given.get("TaskHandle", "")) or ANYTHING)
 
+
+def _sources(given: Input, place: Place) -> Iterator[str]:
+    yield _source(given, place)
+
+
+def _destinations(given: Input, place: Place) -> Iterator[str]:
+    """Where messages are moved: to the queue that is named, or back to where they came from."""
+    if given.get("DestinationArn"):
+        yield own(given["DestinationArn"])
+    elif given.get("SourceArn"):
+        yield from place.known.dead_letter_sources(own(given["SourceArn"]))
+
+
+_MOVES: Final = (
+    *(Also(f"sqs:{action}", _sources) for action in ("ReceiveMessage", "DeleteMessage")),
+    Also("sqs:GetQueueAttributes", _sources),
+    Also("sqs:SendMessage", _destinations),
+)
+"""Whoever moves messages takes them from one queue and sends them to others (developer guide, "Configuring
+queue permissions for dead-letter queue redrive")."""
 
 _OF_A_QUEUE: Final[Mapping[str, str]] = {
     **{
@@ -49,7 +79,7 @@ ROWS: Final[Mapping[str, Rule]] = {
     "ListQueues": Rule("sqs:ListQueues", anything),
     "TagQueue": Rule("sqs:TagQueue", _queue, request_tags),
     "UntagQueue": Rule("sqs:UntagQueue", _queue, removed_tags),
-    "StartMessageMoveTask": Rule("sqs:StartMessageMoveTask", _source),
+    "StartMessageMoveTask": Rule("sqs:StartMessageMoveTask", _source, also=_MOVES),
     "ListMessageMoveTasks": Rule("sqs:ListMessageMoveTasks", _source),
     "CancelMessageMoveTask": Rule("sqs:CancelMessageMoveTask", _task),
 }
