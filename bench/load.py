@@ -19,10 +19,11 @@ RECEIVE_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expect:
-    """What makes an answer right besides status 200 and no function error."""
+    """What makes an answer right besides no function error."""
 
     body: bytes | None = None
     contains: str | None = None
+    status: int = 200
 
     def holds(self, body: bytes) -> bool:
         """Whether this body is right."""
@@ -90,6 +91,7 @@ class CompiledGenerator:
             command += ["--each", str(shape.each)] if shape.each else []
             command += ["--seconds", str(shape.seconds)] if shape.seconds else []
             command += ["--contains", expect.contains] if expect.contains else []
+            command += ["--status", str(expect.status)]
             if expect.body is not None:
                 (wanted := Path(folder, "body")).write_bytes(expect.body)
                 command += ["--body", str(wanted)]
@@ -192,7 +194,7 @@ class PythonGenerator:
             if not client.done:
                 return
             body, status = b"".join(client.body), client.parser.get_status_code()
-            right = status == 200 and not client.failed_function and expect.holds(body)
+            right = status == expect.status and not client.failed_function and expect.holds(body)
             finish(client, "" if right else f"status {status}: {body[:150]!r}")
             client.is_reused = True
             if not client.keeps_alive:

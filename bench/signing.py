@@ -27,21 +27,24 @@ def signed(
     *,
     service: str = "lambda",
     target: str | None = None,
+    invocation_type: str | None = None,
     content_type: str = "application/json",
 ) -> bytes:
-    """The whole request for an API on 127.0.0.1, signed with the time of now; `target` is X-Amz-Target."""
+    """The whole request for an API on 127.0.0.1, signed with the time of now; `target` is X-Amz-Target,
+    `invocation_type` X-Amz-Invocation-Type."""
     host = f"127.0.0.1:{port}"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{stamp[:8]}/{REGION}/{service}/aws4_request"
-    names = "host;x-amz-date" if target is None else "host;x-amz-date;x-amz-target"
+    given = {"X-Amz-Date": stamp, "X-Amz-Invocation-Type": invocation_type, "X-Amz-Target": target}
+    headers = {name: value for name, value in given.items() if value is not None}
+    names = ";".join(["host", *(name.lower() for name in headers)])
     canonical = "\n".join(
         [
             method,
             quote(path, safe="/-_.~"),
             "",
             f"host:{host}",
-            f"x-amz-date:{stamp}",
-            *([] if target is None else [f"x-amz-target:{target}"]),
+            *(f"{name.lower()}:{value}" for name, value in headers.items()),
             "",
             names,
             hashlib.sha256(body).hexdigest(),
@@ -55,11 +58,10 @@ def signed(
     head = [
         f"{method} {path} HTTP/1.1",
         f"Host: {host}",
-        f"X-Amz-Date: {stamp}",
+        *(f"{name}: {value}" for name, value in headers.items()),
         f"Authorization: AWS4-HMAC-SHA256 Credential={key.access_key_id}/{scope}, "
         f"SignedHeaders={names}, Signature={signature}",
         f"Content-Type: {content_type}",
-        *([] if target is None else [f"X-Amz-Target: {target}"]),
         f"Content-Length: {len(body)}",
     ]
     return "\r\n".join([*head, "", ""]).encode() + body

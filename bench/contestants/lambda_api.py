@@ -97,6 +97,31 @@ class LambdaApi:
         )
         self._wait_active(function)
 
+    def reserve(self, function: str, executions: int | None) -> None:
+        """Sets the function's reserved concurrency, or takes it away."""
+        path = f"/2017-10-31/functions/{function}/concurrency"
+        body = (
+            b"" if executions is None else json.dumps({"ReservedConcurrentExecutions": executions}).encode()
+        )
+        method = "DELETE" if executions is None else "PUT"
+        answer = exchange(self._port, signed(method, self._port, path, body, self._key))
+        if answer.status >= 300:
+            raise BadAnswer(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
+
+    def handle(self, function: str, handler: str) -> None:
+        """Gives the function another handler, and waits until that is Active."""
+        self._call("PUT", f"/2015-03-31/functions/{function}/configuration", {"Handler": handler})
+        self._wait_active(function)
+
+    def delete(self, function: str) -> None:
+        """Deletes one function."""
+        answer = exchange(
+            self._port,
+            signed("DELETE", self._port, f"/2015-03-31/functions/{function}", b"", self._key),
+        )
+        if answer.status >= 300:
+            raise BadAnswer(f"DeleteFunction: {answer.status} {answer.body[:300]!r}")
+
     def refresh(self, function: str) -> str:
         """Writes a new configuration, so that no environment of before may answer; returns its generation."""
         self._generation += 1

@@ -24,6 +24,7 @@ class Squib:
     def __init__(self, *, python: str, node: str | None, arguments: str) -> None:
         self.cells = frozenset(Cell) - (frozenset() if node else {Cell.COLD_NODE})
         self.port = 0
+        self.key = AccessKey(access_key_id="", secret_access_key="")
         self._runtimes = (python, node)
         self._arguments = shlex.split(arguments)
         self._data: Path | None = None
@@ -50,13 +51,17 @@ class Squib:
         self.port = int(ready[1])
         accounts = json.loads((self._data / "credentials.json").read_text())["accounts"]
         key = accounts["000000000000"]
-        self._api = LambdaApi(
-            self.port,
-            AccessKey(access_key_id=key["access_key_id"], secret_access_key=key["secret_access_key"]),
-        )
+        self.key = AccessKey(access_key_id=key["access_key_id"], secret_access_key=key["secret_access_key"])
+        self._api = LambdaApi(self.port, self.key)
         self.idle_memory = idle_memory(self._server)
         self._api.create_role()
         self._api.create_all(*self._runtimes)
+
+    @property
+    def data_dir(self) -> Path:
+        """Its data directory; it must have been started."""
+        assert self._data is not None
+        return self._data
 
     @property
     def api(self) -> LambdaApi:

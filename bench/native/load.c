@@ -1,9 +1,10 @@
 // Load generator: N keep-alive connections, each sends the same bytes again as soon as its response is complete.
 //
 //   load --port P --connections N --request FILE [--seconds S] [--each K] [--grace S] [--body FILE] [--contains TEXT]
+//        [--status N]
 //
 // Stops sending after S seconds, or when each connection has had K responses, and waits up to --grace seconds for
-// what is still under way. A response counts as ok only when it is a 200 without X-Amz-Function-Error whose body
+// what is still under way. A response counts as ok only when it is a 200 (or N) without X-Amz-Function-Error whose body
 // equals --body, or holds --contains. Prints one JSON object; latencies are from the first byte sent to the last
 // byte received, connecting excluded. One thread, so that it takes at most one core from what it measures.
 #include <arpa/inet.h>
@@ -29,6 +30,7 @@ struct client {
 
 static struct buffer request, expected;
 static const char *contains;
+static const char *status = "200";
 static int port, poller;
 static unsigned each = UINT32_MAX, open_requests;
 static uint64_t stop_us = UINT64_MAX, last_us, ok, failed, reconnects;
@@ -112,7 +114,7 @@ static void finish(struct client *c) {
 static void judge(struct client *c) {
   const char *body = c->in.data + c->message.head;
   size_t n = c->message.body;
-  if (strncmp(c->in.data + 8, " 200", 4))
+  if (c->in.data[8] != ' ' || strncmp(c->in.data + 9, status, 3))
     fail("status", c->in.data, c->in.length);
   else if (header(c->in.data, c->message.head, "\r\nx-amz-function-error:"))
     fail("function error", body, n);
@@ -173,6 +175,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(name, "--request")) slurp(value, &request);
     else if (!strcmp(name, "--body")) slurp(value, &expected);
     else if (!strcmp(name, "--contains")) contains = value;
+    else if (!strcmp(name, "--status")) status = value;
     else return fprintf(stderr, "load: what is %s?\n", name), 2;
   }
   if (!port || !request.length || (seconds <= 0 && each == UINT32_MAX))

@@ -2,24 +2,38 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from squib.scheduler.pace import next_limit
+from squib.scheduler.pace import MIN_LIMIT, next_limit
 
 TICK_S: Final = 0.1  # squib's choice: long enough for the kernel's counters, short beside a person's patience
 _STAT: Final = Path("/proc/stat")
 
 
-def processor_ticks() -> tuple[int, int]:
-    """What all processors have counted idle, and in all, since the machine's start."""
+class Work(NamedTuple):
+    """What has been worked so far. Only differences mean anything."""
+
+    idle_ticks: int
+    """Of all processors of the machine."""
+    total_ticks: int
+    loop_s: float
+    """Processor time of the event loop's thread."""
+    wall_s: float
+
+
+def work_so_far() -> Work:
+    """By the kernel's counters; on the event loop's thread."""
+    idle_ticks = total_ticks = 0
     try:
         with _STAT.open("rb") as file:
             counts = [int(text) for text in file.readline().split()[1:9]]
-    except OSError:
-        return 0, 0
-    return counts[3] + counts[4], sum(counts)
+            idle_ticks, total_ticks = counts[3] + counts[4], sum(counts)
+    except OSError:  # then it is taken for idle
+        pass
+    return Work(idle_ticks, total_ticks, time.thread_time(), time.monotonic())
 
 
 class Pace:
@@ -30,16 +44,17 @@ class Pace:
         invocations: Callable[[], int],
         *,
         processors: int | None = None,
-        ticks: Callable[[], tuple[int, int]] = processor_ticks,
+        work: Callable[[], Work] = work_so_far,
     ) -> None:
         """`invocations` counts all that were begun so far, asynchronous ones included."""
-        self._invocations, self._ticks = invocations, ticks
+        self._invocations, self._work = invocations, work
         self._processors = processors or len(os.sched_getaffinity(0))
         self._loop = asyncio.get_running_loop()
-        self.limit = self._processors
+        self.limit = MIN_LIMIT
+        self._is_alone = True
         self._own = 0
         self._in_flight = 0
-        self._seen = (0, 0, 0)
+        self._seen: tuple[Work, int] = (Work(0, 0, 0, 0), 0)
         self._timer: asyncio.TimerHandle | None = None
         self._wake: Callable[[], None] | None = None
 
@@ -50,8 +65,11 @@ class Pace:
     def running(self, in_flight: int, wake: Callable[[], None] | None) -> None:
         """So many run now; `wake` is called when there may be more, if more are waiting."""
         self._in_flight, self._wake = in_flight, wake
+        if self._is_alone and self._company() > self._seen[1]:
+            self._is_alone = False
+            self.limit = MIN_LIMIT  # somebody has begun to wait: what that leaves is seen at the next ticks
         if self._timer is None and (in_flight or wake is not None):
-            self._seen = (*self._ticks(), self._company())
+            self._seen, self._is_alone = (self._work(), self._company()), True
             self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def stop(self) -> None:
@@ -66,18 +84,20 @@ class Pace:
     def _tick(self) -> None:
         self._timer = None
         if not self._in_flight and self._wake is None:
-            self.limit = self._processors
+            self.limit = min(self.limit, self._processors)
             return
-        idle, total, company = self._seen
-        self._seen = seen = (*self._ticks(), self._company())
-        passed = seen[1] - total
+        before, company_before = self._seen
+        self._seen = (now, company) = (self._work(), self._company())
+        ticks, wall_s = now.total_ticks - before.total_ticks, now.wall_s - before.wall_s
         limit = next_limit(
             self.limit,
             in_flight=self._in_flight,
-            idle_ratio=(seen[0] - idle) / passed if passed > 0 else 1.0,
+            idle_ratio=(now.idle_ticks - before.idle_ticks) / ticks if ticks > 0 else 1.0,
+            loop_ratio=(now.loop_s - before.loop_s) / wall_s if wall_s > 0 else 0.0,
             processors=self._processors,
-            has_company=seen[2] > company,
+            has_company=company > company_before,
         )
+        self._is_alone = company == company_before
         grew, self.limit = limit > self.limit, limit
         self._timer = self._loop.call_later(TICK_S, self._tick)
         if grew and self._wake is not None:

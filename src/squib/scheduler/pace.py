@@ -11,19 +11,32 @@ MIN_LIMIT: Final = 1  # a backlog always moves
 MAX_LIMIT: Final = 1_000  # Lambda quotas page, "Concurrent executions": the account's
 GROW_ABOVE_IDLE: Final = 0.25  # squib's choices, measured with `python -m bench.asynchronous`
 SHRINK_BELOW_IDLE: Final = 0.10
+MAX_LOOP_BUSY: Final = 0.5
 _PER_PROCESSOR_ALONE: Final = 4
 
 
-def next_limit(limit: int, *, in_flight: int, idle_ratio: float, processors: int, has_company: bool) -> int:
-    """The limit for the next moment. `idle_ratio` (0 to 1) is of all processors since the last one;
-    `has_company`: there were synchronous invocations meanwhile."""
+def next_limit(
+    limit: int,
+    *,
+    in_flight: int,
+    idle_ratio: float,
+    loop_ratio: float,
+    processors: int,
+    has_company: bool,
+) -> int:
+    """The limit for the next moment. `idle_ratio` (0 to 1) is of all processors since the last one, and
+    `loop_ratio` how much of it the event loop has worked; `has_company`: there were synchronous invocations
+    meanwhile."""
+    is_in_the_way = idle_ratio < SHRINK_BELOW_IDLE or loop_ratio > MAX_LOOP_BUSY
+    if has_company and is_in_the_way:
+        return MIN_LIMIT
     if idle_ratio > GROW_ABOVE_IDLE:
         if in_flight < limit:
             return limit  # it is not the limit that holds them up
         return min(MAX_LIMIT, limit + max(1, limit // 4))
     if has_company:
-        return max(MIN_LIMIT, limit // 2) if idle_ratio < SHRINK_BELOW_IDLE else limit
+        return limit
     enough = _PER_PROCESSOR_ALONE * processors
     if limit < enough:
         return limit + 1
-    return max(enough, limit - limit // 8) if idle_ratio < SHRINK_BELOW_IDLE else limit
+    return max(enough, limit - limit // 8) if is_in_the_way else limit

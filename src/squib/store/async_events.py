@@ -21,11 +21,12 @@ from squib.model.function import FunctionKey
 from squib.model.units import AccountId, EpochMs, Region
 from squib.store.log_flusher import Look
 from squib.store.queries import QUERIES
-from squib.store.queue_journal import Journal, Then
+from squib.store.queue_journal import Journal, Row, Then
 from squib.store.writer import WriteFailed, Writer
 
 _log: Final = logging.getLogger("squib.store")
 _KEPT_BYTES: Final = 32 * 1024 * 1024  # squib's choice: payloads of events that are run soon
+REMOVAL_DELAY_S: Final = 0.01  # squib's choice: a crash repeats at most so much; commits are far fewer
 _encode: Final = msgspec.msgpack.Encoder().encode
 _events: Final = msgspec.msgpack.Decoder(AcceptedEvent)
 _endings: Final = msgspec.msgpack.Decoder(Ending)
@@ -41,6 +42,7 @@ class SqliteAsyncEvents:
         self._journal = Journal(writer, loop, self._on_failure)
         self._kept: OrderedDict[int, tuple[AcceptedEvent, bytes]] = OrderedDict()
         self._kept_bytes = 0
+        self._gone: list[tuple[int]] = []
         self._last_key: int = look(
             lambda connection: connection.execute(QUERIES["last_async_event"]).fetchone()[0]
         )
@@ -50,39 +52,31 @@ class SqliteAsyncEvents:
     ) -> "asyncio.Future[None]":
         """See `base.AsyncEvents`."""
         self._last_key = event_key = self._last_key + 1
-        function = event.function
-        row = (
-            event_key,
-            function.account_id,
-            function.region,
-            function.name,
-            event.accepted_at_ms,
-            _encode(event),
-            payload,
-        )
+        row = event_row(event_key, event, payload)
 
         def committed() -> None:
             self._keep(event_key, event, payload)
             then(event_key)
 
-        return self._journal.add(rows={"add_async_event": row}, then=committed, size_bytes=len(payload))
+        return self._journal.add(rows={"add_async_event": (row,)}, then=committed, size_bytes=len(payload))
 
     def put_progress(
         self, event_key: int, due_at_ms: EpochMs, progress: Progress, then: Then
     ) -> "asyncio.Future[None]":
         row = (event_key, due_at_ms, progress.attempts, progress.failures, progress.backoffs)
-        return self._write({"put_async_event_progress": row}, then)
+        return self._write("put_async_event_progress", row, then)
 
     def put_ending(
         self, event_key: int, due_at_ms: EpochMs, progress: Progress, ending: Ending, then: Then
     ) -> "asyncio.Future[None]":
         row = (event_key, due_at_ms, *msgspec.structs.astuple(progress), _encode(ending))
-        return self._write({"put_async_event_ending": row}, then)
+        return self._write("put_async_event_ending", row, then)
 
-    def remove(self, event_key: int) -> "asyncio.Future[None]":
+    def remove(self, event_key: int) -> None:
         self.forget(event_key)
-        row = (event_key,)
-        return self._journal.add(rows={"delete_async_event": row, "delete_async_event_progress": row})
+        if not self._gone:
+            self._loop.call_later(REMOVAL_DELAY_S, self._remove)
+        self._gone.append((event_key,))
 
     def kept(self, event_key: int) -> tuple[AcceptedEvent, bytes] | None:
         return self._kept.get(event_key)
@@ -106,13 +100,19 @@ class SqliteAsyncEvents:
 
     async def close(self) -> None:
         """Writes what is under way."""
+        self._remove()
         await self._journal.settle()
 
-    def _write(self, rows: dict[str, tuple[object, ...]], then: Then) -> "asyncio.Future[None]":
+    def _write(self, name: str, row: Row, then: Then) -> "asyncio.Future[None]":
         """What follows does not depend on the disk: if it refuses, the event is older there than here."""
-        written = self._journal.add(rows=rows)
+        written = self._journal.add(rows={name: (row,)})
         written.add_done_callback(lambda _: then())
         return written
+
+    def _remove(self) -> None:
+        gone, self._gone = self._gone, []
+        if gone:
+            self._journal.add(rows={"delete_async_event": gone, "delete_async_event_progress": gone})
 
     def _keep(self, event_key: int, event: AcceptedEvent, payload: bytes) -> None:
         if self._kept_bytes + len(payload) <= _KEPT_BYTES:  # those accepted first are run first
@@ -121,6 +121,20 @@ class SqliteAsyncEvents:
 
     def _on_failure(self, error: WriteFailed) -> None:
         _log.error("async_event_write_failed error=%s", error)
+
+
+def event_row(event_key: int, event: AcceptedEvent, payload: bytes) -> Row:
+    """The columns of an event."""
+    function = event.function
+    return (
+        event_key,
+        function.account_id,
+        function.region,
+        function.name,
+        event.accepted_at_ms,
+        _encode(event),
+        payload,
+    )
 
 
 def _stored(row: tuple[bytes, bytes, bytes | None] | None) -> StoredEvent | None:

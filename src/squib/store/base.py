@@ -291,8 +291,8 @@ class AsyncEvents(Protocol):
     ) -> "asyncio.Future[None]":
         """It is not to be run again; the ending's targets are to be told. Likewise."""
 
-    def remove(self, event_key: int) -> "asyncio.Future[None]":
-        """All is done."""
+    def remove(self, event_key: int) -> None:
+        """All is done. On disk a moment later, together with others."""
 
     def kept(self, event_key: int) -> tuple[AcceptedEvent, bytes] | None:
         """An event and its payload, if they are in memory; events accepted lately are, up to a bound."""

@@ -68,13 +68,13 @@ class Journal:
         deliveries: Iterable[DeliveryRow] = (),
         gone: Iterable[int] = (),
         run: Run | None = None,
-        rows: Mapping[str, Row] | None = None,
+        rows: Mapping[str, Iterable[Row]] | None = None,
         then: Then | None = None,
         size_bytes: int = 0,
     ) -> "asyncio.Future[None]":
         """Takes rows; the future, which many share, is done when they are on disk, or raises WriteFailed.
-        `then` is called before that, in order, whether or not anybody waits. `rows`: one more for each of
-        these named statements, which are executed in no certain order."""
+        `then` is called before that, in order, whether or not anybody waits. `rows`: more for these named
+        statements, which are executed in no certain order."""
         if not self._waiting or self._waiting[-1].size_bytes + size_bytes > MAX_COMMIT_BYTES:
             self._waiting.append(_Batch(self._loop.create_future()))
         batch = self._waiting[-1]
@@ -84,8 +84,8 @@ class Journal:
         batch.gone.extend((key,) for key in gone)
         batch.size_bytes += size_bytes
         if rows is not None:
-            for name, row in rows.items():
-                batch.rows.setdefault(name, []).append(row)
+            for name, more in rows.items():
+                batch.rows.setdefault(name, []).extend(more)
         if run is not None:
             batch.runs.append(run)
         if then is not None:

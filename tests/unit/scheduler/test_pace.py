@@ -8,24 +8,32 @@ from squib.scheduler.pace import MAX_LIMIT, MIN_LIMIT, next_limit
 
 
 @pytest.mark.parametrize(
-    ("limit", "in_flight", "idle", "has_company", "expected"),
+    ("limit", "in_flight", "idle", "loop", "has_company", "expected"),
     [
-        (2, 2, 0.9, False, 3),  # they sleep: more of them
-        (100, 100, 0.9, True, 125),
-        (100, 40, 0.9, True, 100),  # there are no more
-        (8, 8, 0.02, True, 4),  # others wait
-        (1, 1, 0.02, True, 1),  # but it goes on
-        (8, 8, 0.2, True, 8),
-        (4, 4, 0.02, False, 5),  # nobody waits
-        (8, 8, 0.02, False, 8),
-        (100, 100, 0.02, False, 88),
-        (1_000, 1_000, 0.9, False, 1_000),
+        (2, 2, 0.9, 0.1, False, 3),  # they sleep: more of them
+        (100, 100, 0.9, 0.1, True, 125),
+        (100, 40, 0.9, 0.1, True, 100),  # there are no more
+        (8, 8, 0.02, 0.1, True, 1),  # others wait for a processor
+        (8, 8, 0.6, 0.7, True, 1),  # others wait for the event loop
+        (1, 1, 0.02, 0.9, True, 1),  # but it goes on
+        (8, 8, 0.2, 0.1, True, 8),
+        (4, 4, 0.02, 0.9, False, 5),  # nobody waits
+        (8, 8, 0.02, 0.9, False, 8),
+        (100, 100, 0.02, 0.1, False, 88),
+        (1_000, 1_000, 0.9, 0.1, False, 1_000),
     ],
 )
 def test_the_limit_follows_the_processors(
-    limit: int, in_flight: int, idle: float, has_company: bool, expected: int
+    limit: int, in_flight: int, idle: float, loop: float, has_company: bool, expected: int
 ) -> None:
-    found = next_limit(limit, in_flight=in_flight, idle_ratio=idle, processors=2, has_company=has_company)
+    found = next_limit(
+        limit,
+        in_flight=in_flight,
+        idle_ratio=idle,
+        loop_ratio=loop,
+        processors=2,
+        has_company=has_company,
+    )
     assert found == expected
 
 
@@ -33,13 +41,19 @@ def test_the_limit_follows_the_processors(
     st.integers(MIN_LIMIT, MAX_LIMIT),
     st.integers(0, MAX_LIMIT),
     st.floats(0, 1),
+    st.floats(0, 1),
     st.integers(1, 256),
     st.booleans(),
 )
 def test_the_limit_stays_within_bounds(
-    limit: int, in_flight: int, idle: float, processors: int, has_company: bool
+    limit: int, in_flight: int, idle: float, loop: float, processors: int, has_company: bool
 ) -> None:
     found = next_limit(
-        limit, in_flight=in_flight, idle_ratio=idle, processors=processors, has_company=has_company
+        limit,
+        in_flight=in_flight,
+        idle_ratio=idle,
+        loop_ratio=loop,
+        processors=processors,
+        has_company=has_company,
     )
     assert MIN_LIMIT <= found <= max(MAX_LIMIT, 4 * processors)
