@@ -154,6 +154,10 @@ class Scene:
         if not self._runtimes.intersection(runtimes):
             pytest.skip(f"this machine has none of {', '.join(runtimes)}")
 
+    def reading_role(self) -> str:
+        """A role whose functions may read queues."""
+        return self._squib.role("scene-reader", managed=("service-role/AWSLambdaSQSQueueExecutionRole",))
+
     def arn(self, name: str, *qualifier: str) -> str:
         """The ARN of a function of ours."""
         return ":".join(("arn:aws:lambda", self.region, self.account_id, "function", name, *qualifier))
