@@ -54,7 +54,7 @@ test: check $(VENV)/.demo ## everything: check, then the tests with real process
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests --ignore=tests/unit --ignore=tests/house $(ARGS)
 
 .PHONY: clients
-clients: setup ## fetch the SAM CLI, cargo-lambda, chalice and the JavaScript SDK, for the tests that drive them
+clients: setup ## fetch the SAM CLI, cargo-lambda, chalice, moto and the JavaScript SDK, for the tests that drive them
 	@requirements/clients/install
 
 .PHONY: bench

@@ -24,7 +24,7 @@ from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
-from squib.config.services import s3_options, upstream_options
+from squib.config.services import s3_options, source_options, upstream_options
 from squib.control_plane import registry
 from squib.control_plane.cloudwatch import CloudWatchService
 from squib.control_plane.iam import IamService
@@ -279,6 +279,7 @@ class _Parts:
             pool=self._pool,
             meter=meter,
             may_recur=self._dispatcher.may_recur,
+            elsewhere=source_options(settings),
             clock=clock,
             entropy=entropy,
         )

@@ -90,6 +90,9 @@ def _check_together(values: Mapping[str, object]) -> None:
         ("s3_access_key_id", "s3_secret_access_key"),
         ("sns_access_key_id", "sns_secret_access_key"),
         ("events_access_key_id", "events_secret_access_key"),
+        ("sqs_access_key_id", "sqs_secret_access_key"),
+        ("kinesis_access_key_id", "kinesis_secret_access_key"),
+        ("dynamodb_access_key_id", "dynamodb_secret_access_key"),
     ):
         if (values[key_id] is None) != (values[secret] is None):
             missing, given = (key_id, secret) if values[key_id] is None else (secret, key_id)

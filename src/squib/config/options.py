@@ -17,6 +17,7 @@ from squib.config.settings import (
     Logging,
     Runtimes,
     Server,
+    Sources,
     Storage,
 )
 
@@ -68,6 +69,38 @@ class Option:
     def default_for(self, surroundings: Surroundings) -> object:
         """The default on this machine."""
         return self.default(surroundings) if callable(self.default) else self.default
+
+
+def _elsewhere(name: str, what: str, service: str) -> tuple[Option, ...]:
+    """Where a service is that squib polls, and with which key."""
+    return (
+        Option(
+            f"{name}_endpoint",
+            Sources,
+            text(r"https?://[!-~]+", "a URL that begins with http:// or https://"),
+            None,
+            f"URL of the {service} of event source mappings. {what}, are read there.",
+            "none: there are none",
+        ),
+        Option(
+            f"{name}_access_key_id",
+            Sources,
+            text(r"[!-~]{1,128}", "an access key id"),
+            None,
+            f"Access key that squib calls {name}_endpoint with; needs {name}_secret_access_key beside it.",
+            "none: requests are not signed",
+            has_flag=False,
+        ),
+        Option(
+            f"{name}_secret_access_key",
+            Sources,
+            text(r"[!-~]{1,128}", "a secret key", is_secret=True),
+            None,
+            f"Secret of {name}_access_key_id.",
+            "none",
+            has_flag=False,
+        ),
+    )
 
 
 CONFIG_VARIABLE: Final = "SQUIB_CONFIG"
@@ -260,6 +293,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "none",
         has_flag=False,
     ),
+    *_elsewhere("sqs", "Queues that feed functions, where squib has none of that name", "SQS"),
+    *_elsewhere("kinesis", "Kinesis streams that feed functions", "Kinesis"),
+    *_elsewhere("dynamodb", "DynamoDB streams that feed functions", "DynamoDB Streams"),
     Option(
         "user",
         Isolation,

@@ -18,6 +18,29 @@ def upstream_options(settings: Settings) -> dict[str, UpstreamOptions]:
     }
 
 
+def source_options(settings: Settings) -> dict[str, UpstreamOptions]:
+    """Likewise, of what is polled."""
+    given = settings.sources
+    return {
+        service: UpstreamOptions(endpoint=endpoint, access_key_id=key_id, secret_access_key=secret)
+        for service, endpoint, key_id, secret in (
+            ("sqs", given.sqs_endpoint, given.sqs_access_key_id, given.sqs_secret_access_key),
+            (
+                "kinesis",
+                given.kinesis_endpoint,
+                given.kinesis_access_key_id,
+                given.kinesis_secret_access_key,
+            ),
+            (
+                "dynamodbstreams",
+                given.dynamodb_endpoint,
+                given.dynamodb_access_key_id,
+                given.dynamodb_secret_access_key,
+            ),
+        )
+    }
+
+
 def s3_options(settings: Settings) -> S3Options:
     """Where code and layers are read from."""
     given = settings.s3

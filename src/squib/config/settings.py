@@ -70,6 +70,21 @@ class Asynchronous:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where queues and streams are that feed functions and are not squib's own."""
+
+    sqs_endpoint: str | None
+    sqs_access_key_id: str | None
+    sqs_secret_access_key: str | None = field(repr=False)
+    kinesis_endpoint: str | None
+    kinesis_access_key_id: str | None
+    kinesis_secret_access_key: str | None = field(repr=False)
+    dynamodb_endpoint: str | None
+    dynamodb_access_key_id: str | None
+    dynamodb_secret_access_key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Isolation:
     """What stands between a function and this machine."""
 
@@ -117,6 +132,7 @@ class Settings:
     identity: Identity
     s3: S3
     asynchronous: Asynchronous
+    sources: Sources
     isolation: Isolation
     environments: Environments
     runtimes: Runtimes

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from squib.clock import Clock, Entropy
 from squib.environment.pool import Pool
@@ -10,16 +11,21 @@ from squib.event_sources.conditions import Conditions, Judge
 from squib.event_sources.manager import Manager
 from squib.event_sources.own_queue import OwnQueue
 from squib.event_sources.queue_access import QueueAccess
+from squib.event_sources.remote_queue import RemoteQueue
 from squib.event_sources.results import Results
 from squib.event_sources.sender import Sender
 from squib.event_sources.sources.sqs import SqsSource
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
+from squib.invoke.upstream import Upstream, UpstreamOptions
 from squib.model.event_source import SourceKind
 from squib.model.function import FunctionKey
-from squib.model.queue import QueueKey
+from squib.model.queue import QUEUES, QueueKey
 from squib.store.base import Store
 from squib.store.meter import Meter
+
+_CALLS_AT_ONCE: Final = 64  # squib's choice: threads that poll one service elsewhere, or wait for its answers
+_ANSWER_TIMEOUT_S: Final = 30  # likewise; more than the longest poll
 
 
 class EventSources:
@@ -35,10 +41,14 @@ class EventSources:
         pool: Pool,
         meter: Meter,
         may_recur: Callable[[FunctionKey], bool],
+        elsewhere: Mapping[str, UpstreamOptions],
         clock: Clock,
         entropy: Entropy,
     ) -> None:
+        """`elsewhere`: where sources are that are not squib's own, by service."""
         self._store = store
+        self._elsewhere = Upstream(elsewhere, at_once=_CALLS_AT_ONCE, timeout_s=_ANSWER_TIMEOUT_S)
+        self._queues = store.collection(QUEUES)
         self._conditions = Conditions(store, resolver, judge)
         self._results = Results(store)
         sender = Sender(resolver, admission, pool, meter, may_recur, clock, entropy)
@@ -62,4 +72,6 @@ class EventSources:
         self._manager.stop()
 
     async def _queue(self, key: QueueKey) -> QueueAccess:
+        if self._queues.peek(key) is None and self._elsewhere.has("sqs"):
+            return RemoteQueue(self._elsewhere, key)
         return OwnQueue(self._store, key)

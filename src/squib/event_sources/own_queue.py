@@ -1,21 +1,16 @@
 """Queues of this squib: reached inside the process, without polling."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from squib.event_sources.queue_access import Message, QueueFailed, QueueGone
+from squib.event_sources.queue_record import message_record
 from squib.model.errors import ApiError, PlatformError
 from squib.model.message_attributes import system_attributes
-from squib.model.message_digest import attributes_md5, body_md5
-from squib.model.queue import QUEUES, MessageAttribute, Queue, QueueKey, ReceivedMessage
+from squib.model.queue import QUEUES, Queue, QueueKey
 from squib.model.queue_errors import QueueDoesNotExist
 from squib.store.base import Store
 
-_IN_ORDER: Final = (
-    *("ApproximateReceiveCount", "SentTimestamp", "SequenceNumber", "AWSTraceHeader", "MessageGroupId"),
-    *("SenderId", "MessageDeduplicationId", "ApproximateFirstReceiveTimestamp", "DeadLetterQueueSourceArn"),
-)
 GONE: Final = "Queue does not exist"
 _MAX_AT_ONCE: Final = 100  # squib's choice: bounds what is in memory before the batch's size is looked at
 
@@ -49,7 +44,14 @@ class OwnQueue:
             Message(
                 message_id=one.message_id,
                 handle=one.receipt_handle,
-                record=message_record(one, self._key),
+                record=message_record(
+                    self._key,
+                    message_id=one.message_id,
+                    handle=one.receipt_handle,
+                    body=one.body,
+                    system=system_attributes(self._key, one),
+                    attributes=one.attributes,
+                ),
                 trace_header=one.trace_header,
             )
             for one in found
@@ -68,35 +70,3 @@ class OwnQueue:
         if queue is None:
             raise QueueGone(GONE)
         return queue
-
-
-def message_record(message: ReceivedMessage, key: QueueKey) -> dict[str, Any]:
-    """A message as functions get it, members in the order of the developer guide's examples."""
-    attributes = system_attributes(key, message)
-    record: dict[str, Any] = {
-        "messageId": message.message_id,
-        "receiptHandle": message.receipt_handle,
-        "body": message.body,
-        "attributes": {name: attributes[name] for name in _IN_ORDER if name in attributes},
-        "messageAttributes": {name: _attribute(value) for name, value in message.attributes.items()},
-    }
-    if message.attributes:
-        record["md5OfMessageAttributes"] = attributes_md5(message.attributes)
-    record["md5OfBody"] = body_md5(message.body)
-    record["eventSource"] = "aws:sqs"
-    record["eventSourceARN"] = key.arn
-    record["awsRegion"] = key.region
-    return record
-
-
-def _attribute(attribute: MessageAttribute) -> dict[str, Any]:
-    value = attribute.value
-    named: dict[str, Any] = (
-        {"stringValue": value} if isinstance(value, str) else {"binaryValue": b64encode(value).decode()}
-    )
-    return {
-        **named,
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": attribute.data_type,
-    }

@@ -1,4 +1,5 @@
-"""Services that squib does not have itself, at the endpoints it was told of: SNS, EventBridge, S3.
+"""Services that squib does not have itself, at the endpoints it was told of: those of destinations, and those
+that are polled.
 
 Calls are made with AWS's SDK, in threads: a handful a second, by clients that are slow to make and are kept.
 """
@@ -6,6 +7,7 @@ Calls are made with AWS's SDK, in threads: a handful a second, by clients that a
 import asyncio
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +18,12 @@ _TIMEOUT_S: Final = 10
 
 
 class UpstreamError(Exception):
-    """A call that has failed, or could not be made; its text says why."""
+    """A call that has failed, or could not be made; its text says why. `code` is the service's own, empty
+    when it has not answered."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +39,21 @@ class UpstreamOptions:
 class Upstream:
     """Calls by service (`sns`, `events`, `s3`). Owned by one event loop."""
 
-    def __init__(self, options: Mapping[str, UpstreamOptions]) -> None:
+    def __init__(
+        self, options: Mapping[str, UpstreamOptions], *, at_once: int = _AT_ONCE, timeout_s: int = _TIMEOUT_S
+    ) -> None:
+        """`at_once`: calls of one service; `timeout_s`: how long an answer may take."""
         self._options = options
+        self._at_once, self._timeout_s = at_once, timeout_s
+        self._threads = ThreadPoolExecutor(max(1, at_once * len(options)), "squib-upstream")
         self._clients: dict[tuple[str, Region], Any] = {}
         self._making = threading.Lock()  # the SDK's session may be used by one thread at a time
-        self._slots = {service: asyncio.Semaphore(_AT_ONCE) for service in options}
+        self._slots = {service: asyncio.Semaphore(at_once) for service in options}
+
+    def has(self, service: str) -> bool:
+        """Whether squib was told of the service."""
+        options = self._options.get(service)
+        return options is not None and options.endpoint is not None
 
     async def call(
         self, service: str, region: Region, operation: str, **parameters: Any
@@ -46,7 +63,10 @@ class Upstream:
         if options is None or options.endpoint is None:
             raise UpstreamError(f"this squib was not told of any {service} (--{service}-endpoint)")
         async with self._slots[service]:
-            return await asyncio.to_thread(self._call, service, region, options, operation, parameters)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._threads, self._call, service, region, options, operation, parameters
+            )
 
     def _call(
         self,
@@ -61,7 +81,9 @@ class Upstream:
         try:
             client = self._client(service, region, options)
             answer: Mapping[str, Any] = getattr(client, operation)(**parameters)
-        except (BotoCoreError, ClientError, OSError) as error:
+        except ClientError as error:
+            raise UpstreamError(str(error), error.response.get("Error", {}).get("Code", "")) from error
+        except (BotoCoreError, OSError) as error:
             raise UpstreamError(str(error)) from error
         return answer
 
@@ -84,7 +106,8 @@ class Upstream:
                     aws_secret_access_key=options.secret_access_key,
                     config=Config(
                         connect_timeout=_TIMEOUT_S,
-                        read_timeout=_TIMEOUT_S,
+                        read_timeout=self._timeout_s,
+                        max_pool_connections=self._at_once,
                         retries={"total_max_attempts": 1},  # whoever calls tries again, and not at once
                         **config,
                     ),

@@ -113,6 +113,7 @@ class SqsPoller:
         self._hidden_s: int | None = None
         self._problem: str | None = None
         self._failures = 0
+        self._has_plenty = False
         self._is_stopping = False
         self._look_again = asyncio.Event()
         self._is_done = asyncio.Event()
@@ -179,7 +180,11 @@ class SqsPoller:
     def _fill(self) -> None:
         if self._problem is not None or self._is_stopping:
             return
-        most = 1 if self._rules.window_ms or self._failures else _RECEIVERS
+        # Asking an empty queue elsewhere costs something each time: one asks, until there is plenty.
+        is_one = (
+            self._rules.window_ms or self._failures or (self._queue.is_elsewhere and not self._has_plenty)
+        )
+        most = 1 if is_one else _RECEIVERS
         wanted = min(most, self._scale.slots - self._busy)
         while len(self._receiving) < wanted:
             self._receiving.add(self._tasks.create_task(self._work()))
@@ -199,6 +204,7 @@ class SqsPoller:
         finally:
             self._receiving.discard(task)
         self._failures = 0
+        self._has_plenty = len(messages) >= min(self._rules.max_count, self._queue.max_receive_count)
         if not messages:
             self._fill()
             return
