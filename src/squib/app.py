@@ -46,6 +46,7 @@ from squib.gateway.function_url import FunctionUrls
 from squib.gateway.pages import denials as denials_page
 from squib.gateway.pages import environments
 from squib.gateway.pages import usage as usage_page
+from squib.gateway.pages.metrics import MetricsPage
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
@@ -268,7 +269,7 @@ class _Parts:
         ledger = ConcurrencyLedger()
         self._admission = Admission(ledger, store)
         meter = store.usage.meter
-        self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_peaks, meter, clock)
+        self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_use, meter, clock)
         resolver = Resolver.of(store, entropy.draw)
         self._asynchronous(store, resolver, clock, entropy)
         self._event_sources = EventSources(
@@ -336,7 +337,9 @@ class _Parts:
                 default_account_id=settings.identity.account_id,
                 default_region=settings.identity.region,
                 trust_any_credentials=settings.identity.trust_any_credentials,
+                metrics_token=settings.server.metrics_token,
             ),
+            metrics=MetricsPage(meter, self._pool.snapshot).answer,
             prompt_handlers={("lambda", "Invoke"): invoke.invoke_promptly},
             pages={"/_squib/code/": lambda_service.code_locations.download},
             signed_pages={

@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ def handler(event, context):
         raise ValueError("wanted")
     time.sleep(event / 1000)
 """
+COUNTS = ("invocations", "cold_starts", "gb_seconds", "prepared_gb_seconds", "provisioned_gb_seconds")
 EVENTS: list[Any] = [1, 20, "fail", 5, 1]
 
 
@@ -149,6 +151,42 @@ def test_asynchronous_events_are_counted(worked: Worked) -> None:
         return worked.total("AsyncEventsReceived") == 1 and worked.total("AsyncEventAge") > 0
 
     eventually(counted)
+
+
+def test_provisioned_concurrency_is_counted_and_billed(worked: Worked) -> None:
+    function = worked.squib.deploy(SOURCE, MemorySize=1024)
+    client = function.client
+    client.publish_version(FunctionName=function.name)
+    named = {"FunctionName": function.name, "Qualifier": "1"}
+    client.put_provisioned_concurrency_config(**named, ProvisionedConcurrentExecutions=1)
+    eventually(lambda: client.get_provisioned_concurrency_config(**named)["Status"] == "READY", within_s=30)
+
+    def total(metric: str, stat: str = "Sum") -> float:
+        of_version = [
+            {"Name": "FunctionName", "Value": function.name},
+            {"Name": "Resource", "Value": f"{function.name}:1"},
+        ]
+        query = worked.query(metric, stat, dimensions=of_version)
+        return float(max(worked.data(query)["MetricDataResults"][0]["Values"], default=0))
+
+    def row() -> dict[str, Any]:
+        answer = worked.squib.command("usage", "--json", "--data-dir", str(worked.squib.data_dir))
+        rows = [row for row in json.loads(answer.stdout) if row["function"] == function.name]
+        return {name: sum(row[name] for row in rows) for name in COUNTS}
+
+    eventually(lambda: row()["provisioned_gb_seconds"] >= 1)  # it has been seen for a second
+    report = function.invoke(5, Qualifier="1").report
+    assert total("ProvisionedConcurrencyInvocations") == 1
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: function.invoke(700, Qualifier="1"), range(2)))
+    assert total("ProvisionedConcurrencyInvocations") == 2
+    assert total("ProvisionedConcurrencySpilloverInvocations") == 1
+    eventually(lambda: total("ProvisionedConcurrentExecutions", "Maximum") == 1)
+    eventually(lambda: total("ProvisionedConcurrencyUtilization", "Maximum") == 1)
+    used = row()
+    assert report.billed_ms / 1000 < used["prepared_gb_seconds"] < used["gb_seconds"]
+    assert (used["invocations"], used["cold_starts"]) == (3, 1)
+    client.delete_provisioned_concurrency_config(**named)
 
 
 def test_metrics_are_listed_by_what_was_counted(worked: Worked) -> None:

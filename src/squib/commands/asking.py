@@ -87,6 +87,7 @@ Times are ISO 8601 in UTC, such as 2026-01-31 or 2026-01-31T12:00. Prices are in
   invocation = 0.0000002              each
   gb_second = 0.0000166667            of billed time
   provisioned_gb_second = 0.0000041667
+  prepared_gb_second = 0.0000097222   of billed time in provisioned environments
   [region.eu-south-1]                 what differs in a region
   gb_second = 0.0000195
 

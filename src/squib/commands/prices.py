@@ -4,6 +4,7 @@ currency = "USD"
 invocation = 0.0000002                 # each
 gb_second = 0.0000166667               # of billed time
 provisioned_gb_second = 0.0000041667   # of environments kept ready
+    prepared_gb_second = 0.0000097222      # of billed time in them; gb_second, unless it is given
 
 [region.eu-south-1]                    # what differs there
 gb_second = 0.0000195
@@ -19,7 +20,7 @@ from typing import Any, Final
 from squib.model.errors import SquibError
 from squib.model.usage import HourlyUsage
 
-_NAMES: Final = ("invocation", "gb_second", "provisioned_gb_second")
+_NAMES: Final = ("invocation", "gb_second", "provisioned_gb_second", "prepared_gb_second")
 
 
 class BadPrices(SquibError):
@@ -44,7 +45,7 @@ class Prices:
         currency, regions = given.pop("currency", "USD"), given.pop("region", {})
         if not isinstance(currency, str) or not isinstance(regions, dict):
             raise BadPrices(f"{path}: currency is a text, region a table")
-        elsewhere = {name: Decimal(0) for name in _NAMES} | _checked(path, given)
+        elsewhere = {name: Decimal(0) for name in _NAMES[:3]} | _checked(path, given)
         return Prices(
             currency, elsewhere, {name: {**elsewhere, **_checked(path, row)} for name, row in regions.items()}
         )
@@ -54,7 +55,8 @@ class Prices:
         prices = self.regions.get(row.region, self.elsewhere)
         return (
             row.invocations * prices["invocation"]
-            + Decimal(str(row.gb_seconds)) * prices["gb_second"]
+            + Decimal(str(row.gb_seconds - row.prepared_gb_seconds)) * prices["gb_second"]
+            + Decimal(str(row.prepared_gb_seconds)) * prices.get("prepared_gb_second", prices["gb_second"])
             + Decimal(str(row.provisioned_gb_seconds)) * prices["provisioned_gb_second"]
         )
 

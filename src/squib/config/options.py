@@ -115,6 +115,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option("port", Server, integer(0, 65_535), 4566, "Port to listen on; 0 takes a free one."),
     Option(
+        "metrics_token",
+        Server,
+        text(r"[!-~]{16,128}", "a token (16 to 128 printable characters, no space)", is_secret=True),
+        None,
+        "Bearer token with which Prometheus may read /_squib/metrics, of all accounts.",
+        "none: metrics are for requests signed by the root of an account, and of that account",
+        has_flag=False,
+    ),
+    Option(
         "function_url_domain",
         Server,
         text(r"[a-z0-9-]+(\.[a-z0-9-]+)*", "a domain name"),

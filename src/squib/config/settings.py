@@ -17,6 +17,8 @@ class Server:
     drain_timeout_s: int
     function_url_domain: str | None
     """What ends the host names of function URLs; None: they are given by path."""
+    metrics_token: str | None = field(repr=False)
+    """What a scraper bears; None: only the roots of accounts read metrics."""
 
     @property
     def is_loopback(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from squib.environment.environment import Environment
 from squib.environment.serving import Done
@@ -13,6 +13,23 @@ from squib.scheduler.provisioning import INIT_FAILURE, Provision
 
 STARTING, IDLE, BUSY, STOPPING = range(4)  # where the pool has an environment
 _NONE: Final = Provision()
+
+
+class VersionUse(NamedTuple):
+    """What is to be counted of a version."""
+
+    function: FunctionVersion
+    peak: int
+    """Most invocations at once."""
+    prepared_count: int
+    """Environments of provisioned concurrency that are there."""
+    wanted_count: int
+    """Those that there are to be."""
+
+    @property
+    def prepared_peak(self) -> int:
+        """Most that had an invocation at once: they serve first."""
+        return min(self.peak, self.prepared_count)
 
 
 class Group:
@@ -59,6 +76,11 @@ class Group:
         self.counts[environment.place] -= 1
         self.counts[place] += 1
         environment.place = place
+
+    def take_use(self) -> VersionUse:
+        """What is to be counted since the last call."""
+        peak, self.peak = self.peak, self.counts[BUSY]
+        return VersionUse(self.function, peak, len(self.prepared), self.provision.wanted_count)
 
     def rest(self, environment: Environment) -> None:
         """An environment has nothing to do."""

@@ -17,7 +17,7 @@ from squib.clock import Clock, Entropy
 from squib.environment.application_level import least_level
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
-from squib.environment.group import BUSY, IDLE, STARTING, STOPPING, Group
+from squib.environment.group import BUSY, IDLE, STARTING, STOPPING, Group, VersionUse
 from squib.environment.log_lines import JsonLines, SystemLines, TextLines
 from squib.environment.log_stream import EnvironmentLog
 from squib.environment.serving import Done
@@ -130,7 +130,7 @@ class Pool:
         self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
         self._groups: dict[tuple[str, str], Group] = {}  # by content and version
         self._environments: dict[EnvironmentId, Environment] = {}
-        self._gone_peaks: list[tuple[FunctionVersion, int]] = []  # of groups that are no more
+        self._gone_use: list[VersionUse] = []  # of groups that are no more
         self._live_count = 0  # of those that are not stopping
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
@@ -390,7 +390,7 @@ class Pool:
 
     def _drop_if_empty(self, group: Group) -> None:
         if group.is_empty and self._groups.get(group.key) is group:
-            self._gone_peaks.append((group.function, group.peak))
+            self._gone_use.append(group.take_use())
             del self._groups[group.key]
 
     # --- looking
@@ -401,13 +401,11 @@ class Pool:
         functions += [group.function for group in self._groups.values()]
         return {digest for function in functions for digest in function.digests()}
 
-    def take_peaks(self) -> list[tuple[FunctionVersion, int]]:
-        """How many invocations of each version ran at once, at most, since the last call."""
-        peaks, self._gone_peaks = self._gone_peaks, []
-        for group in self._groups.values():
-            peaks.append((group.function, group.peak))
-            group.peak = group.counts[BUSY]
-        return [(function, peak) for function, peak in peaks if peak]
+    def take_use(self) -> list[VersionUse]:
+        """What is to be counted of each version since the last call."""
+        used, self._gone_use = self._gone_use, []
+        used += [group.take_use() for group in self._groups.values()]
+        return [one for one in used if one.peak or one.wanted_count]
 
     def snapshot(self) -> list[EnvironmentView]:
         """Every environment there is, in the order they were started."""

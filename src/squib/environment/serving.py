@@ -126,6 +126,7 @@ class Serving:
             init_ms=report.init_duration_ms,
             billed_ms=report.billed_ms,
             is_error=report.status != "success",
+            is_prepared=not self._bills_init,
         )
 
     def _report(self, invocation: Invocation, failure: Failure | None) -> Report:

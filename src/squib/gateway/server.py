@@ -7,7 +7,7 @@ does not end what it asked for; only the answer is dropped.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
@@ -18,7 +18,8 @@ from squib.gateway.authorize import Authorizer
 from squib.gateway.chain import Chain, Response
 from squib.gateway.function_url import FunctionUrls
 from squib.gateway.models import ServiceModels
-from squib.gateway.pages.signed import SignedPage, signed
+from squib.gateway.pages.metrics import PATH as METRICS
+from squib.gateway.pages.signed import SignedPage, WatchedPage, signed, watched
 from squib.gateway.route import protocol_of, route, service_of, too_large
 from squib.gateway.wire import error_shapes
 from squib.model.errors import ApiError, ServiceUnavailable
@@ -64,6 +65,8 @@ class GatewayOptions:
     default_account_id: AccountId
     default_region: Region
     trust_any_credentials: bool = False
+    metrics_token: str | None = field(default=None, repr=False)
+    """Whoever bears it may read the metrics of all accounts."""
 
 
 class Gateway:
@@ -80,6 +83,7 @@ class Gateway:
         options: GatewayOptions,
         pages: Mapping[str, Page] | None = None,
         signed_pages: Mapping[str, SignedPage] | None = None,
+        metrics: WatchedPage | None = None,
         prompt_handlers: Mapping[tuple[str, str], PromptHandler] | None = None,
         urls: FunctionUrls | None = None,
     ) -> None:
@@ -98,6 +102,8 @@ class Gateway:
         self._urls = urls
         self._chain = Chain(handlers, self._authenticator, authorizer, self._models, prompt_handlers or {})
         rooted = {path: signed(page, self._authenticator) for path, page in (signed_pages or {}).items()}
+        if metrics is not None:
+            rooted[METRICS] = watched(metrics, self._authenticator, options.metrics_token)
         self._admin = Admin(lambda: self.is_ready, self._chain.not_built, {**(pages or {}), **rooted})
         self._tasks: asyncio.TaskGroup | None = None
         self._open = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from squib.clock import Clock
-from squib.model.function import FunctionVersion
+from squib.environment.group import VersionUse
 from squib.model.units import EpochMs
 from squib.scheduler.concurrency import Peaks
 from squib.store.meter import Meter
@@ -19,13 +19,14 @@ class ConcurrencyWatch:
     def __init__(
         self,
         ledger_peaks: Callable[[], Peaks],
-        version_peaks: Callable[[], Sequence[tuple[FunctionVersion, int]]],
+        versions: Callable[[], Sequence[VersionUse]],
         meter: Meter,
         clock: Clock,
     ) -> None:
-        """`take_peaks` of the ledger and of the pool."""
-        self._ledger_peaks, self._version_peaks = ledger_peaks, version_peaks
+        """`take_peaks` of the ledger, `take_use` of the pool."""
+        self._ledger_peaks, self._versions = ledger_peaks, versions
         self._meter, self._clock = meter, clock
+        self._noted_ms = clock.monotonic_ms()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -49,5 +50,24 @@ class ConcurrencyWatch:
                 ("UnreservedConcurrentExecutions", unreserved),
             ):
                 meter.saw_in_region(metric, value, account_id=account_id, region=region, at_ms=now_ms)
-        for function, peak in self._version_peaks():
-            meter.busy(function, peak, now_ms)
+        monotonic_ms = self._clock.monotonic_ms()
+        passed_ms, self._noted_ms = monotonic_ms - self._noted_ms, monotonic_ms
+        versions = self._versions()
+        for one in versions:
+            if one.peak:
+                meter.busy(one.function, one.peak, now_ms)
+            if one.wanted_count:
+                self._note_provisioned(one, round(passed_ms), now_ms)
+        meter.provisioned = frozenset(
+            (one.function.key, one.function.version) for one in versions if one.wanted_count
+        )
+
+    def _note_provisioned(self, one: VersionUse, passed_ms: int, now_ms: EpochMs) -> None:
+        function, meter = one.function, self._meter
+        meter.kept(function, passed_ms * one.wanted_count, now_ms)
+        for metric, value in (
+            ("ProvisionedConcurrentExecutions", one.prepared_peak),
+            ("ProvisionedConcurrencyUtilization", one.prepared_peak / one.wanted_count),
+        ):
+            arn = function.key.arn(function.version)
+            meter.saw(metric, value, arn=arn, version=function.version, at_ms=now_ms)

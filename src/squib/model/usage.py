@@ -4,7 +4,7 @@ Durations are whole tens of microseconds (`_10us`): the two decimals of a millis
 that sums agree with the lines exactly.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -66,6 +66,17 @@ class Summary(msgspec.Struct, array_like=True):
         for number, count in other.buckets.items():
             self.buckets[number] = self.buckets.get(number, 0) + count
 
+    def below(self, bounds: Sequence[int]) -> list[int]:
+        """How many values were not greater than each bound, within 1/128; bounds rise."""
+        counts, seen, at = [], 0, 0
+        numbers = sorted(self.buckets)
+        for bound in bounds:
+            while at < len(numbers) and _middle(numbers[at]) <= bound:
+                seen += self.buckets[numbers[at]]
+                at += 1
+            counts.append(seen)
+        return counts
+
     def quantile(self, share: float) -> float:
         """The value that `share` (0 to 1) of all values do not pass, within 1/128; 0 when there is none."""
         if not self.count:
@@ -119,6 +130,8 @@ class Tally(msgspec.Struct, array_like=True):
     durations_10us: Summary = msgspec.field(default_factory=Summary)
     others: dict[str, Summary] = {}
     """Rarer metrics by CloudWatch's name, in hundredths of their unit."""
+    prepared_mib_ms: int = 0
+    """The part of `billed_mib_ms` that was in provisioned environments, which has a price of its own."""
 
     def merge(self, other: "Tally") -> None:
         """Adds all that `other` counts."""
@@ -130,6 +143,7 @@ class Tally(msgspec.Struct, array_like=True):
         self.billed_ms += other.billed_ms
         self.billed_mib_ms += other.billed_mib_ms
         self.provisioned_mib_ms += other.provisioned_mib_ms
+        self.prepared_mib_ms += other.prepared_mib_ms
         self.peak = max(self.peak, other.peak)
         self.durations_10us.merge(other.durations_10us)
         for name, summary in other.others.items():
@@ -151,6 +165,11 @@ class Tally(msgspec.Struct, array_like=True):
     def provisioned_gb_seconds(self) -> float:
         """Of environments that were kept ready."""
         return self.provisioned_mib_ms / 1024 / 1000
+
+    @property
+    def prepared_gb_seconds(self) -> float:
+        """Billed, of functions that ran in provisioned environments."""
+        return self.prepared_mib_ms / 1024 / 1000
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -179,7 +198,11 @@ class HourlyUsage(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float
     billed_ms: int
     gb_seconds: float
+    """Of billed time."""
+    prepared_gb_seconds: float
+    """The part of it in provisioned environments."""
     provisioned_gb_seconds: float
+    """Of provisioned environments being there."""
     peak_concurrency: int
 
 

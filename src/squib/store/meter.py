@@ -3,11 +3,12 @@
 On the way of every invocation: a lookup and some additions. One owner, the event loop.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Final
 
 from squib.model.function import LATEST, FunctionKey, FunctionVersion
 from squib.model.invocation import Invocation
+from squib.model.metric import ONE
 from squib.model.units import AccountId, EpochMs, Region
 from squib.model.usage import MINUTE_S, SeriesKey, Tally
 
@@ -24,6 +25,8 @@ class Meter:
         """`on_first` is called when there is something to take, after there was nothing."""
         self._on_first = on_first
         self._fresh: dict[tuple[str, str, int], Tally] = {}  # by ARN as called, version, minute
+        self.provisioned: Set[tuple[FunctionKey, str]] = frozenset()
+        """Versions that have provisioned concurrency: what runs elsewhere has spilled over."""
         self.totals: dict[FunctionKey, Tally] = {}
         """What each function has used since this process started, up to the last `take`."""
 
@@ -37,8 +40,10 @@ class Meter:
         init_ms: float | None,
         billed_ms: int,
         is_error: bool,
+        is_prepared: bool = False,
     ) -> None:
-        """One invocation has ended, with the figures of its REPORT."""
+        """One invocation has ended, with the figures of its REPORT; `is_prepared`: in an environment of
+        provisioned concurrency."""
         function = invocation.function
         minute = invocation.received_at_ms // _MINUTE_MS
         key = (invocation.invoked_arn, function.version, minute)
@@ -50,8 +55,14 @@ class Meter:
         if is_error:
             tally.errors += 1
         if init_ms is not None:
-            tally.cold_starts += 1
             tally.init_10us += round(init_ms * 100)
+            if not is_prepared:
+                tally.cold_starts += 1
+        if is_prepared:
+            tally.prepared_mib_ms += billed_ms * function.memory_mib
+            tally.other("ProvisionedConcurrencyInvocations").add(ONE)
+        elif self.provisioned and (function.key, function.version) in self.provisioned:
+            tally.other("ProvisionedConcurrencySpilloverInvocations").add(ONE)
 
     def throttled(self, invocation: Invocation) -> None:
         """One invocation was refused for want of concurrency."""
@@ -80,9 +91,9 @@ class Meter:
         tally = self._fresh.get(key) or self._begin(key)
         tally.peak = max(tally.peak, count)
 
-    def provisioned(self, function: FunctionVersion, kept_ms: int, at_ms: EpochMs) -> None:
+    def kept(self, function: FunctionVersion, kept_ms: int, at_ms: EpochMs) -> None:
         """Provisioned environments of a version were kept for so long, all their times together."""
-        key = (function.key.arn(), function.version, at_ms // _MINUTE_MS)
+        key = (function.key.arn(function.version), function.version, at_ms // _MINUTE_MS)
         (self._fresh.get(key) or self._begin(key)).provisioned_mib_ms += kept_ms * function.memory_mib
 
     # --- for Usage

@@ -39,6 +39,7 @@ def hour(**more: Any) -> HourlyUsage:
         "duration_ms": 6.6,
         "billed_ms": 7,
         "gb_seconds": 100.0,
+        "prepared_gb_seconds": 0.0,
         "provisioned_gb_seconds": 0.0,
         "peak_concurrency": 8,
     }
@@ -73,6 +74,12 @@ def test_what_is_no_table_of_prices_is_refused(tmp_path: Path, text: str, reason
         prices(tmp_path, text)
 
 
+def test_what_ran_in_provisioned_environments_has_a_price_of_its_own(tmp_path: Path) -> None:
+    row = hour(invocations=0, gb_seconds=5.0, prepared_gb_seconds=2.0)
+    assert prices(tmp_path, "gb_second = 1").cost(row) == 5
+    assert prices(tmp_path, "gb_second = 1\nprepared_gb_second = 0.5").cost(row) == 4
+
+
 def test_usage_is_added_up_by_version_and_for_all(tmp_path: Path) -> None:
     rows = [hour(), hour(hour="2026-01-31T13:00:00Z", peak_concurrency=9), hour(version="2")]
     head, first, second, total = (line.split() for line in as_text(rows, prices(tmp_path)).splitlines())
@@ -86,7 +93,7 @@ def test_usage_is_added_up_by_version_and_for_all(tmp_path: Path) -> None:
 def test_a_csv_has_a_line_for_each_version_and_hour(tmp_path: Path) -> None:
     head, row = as_csv([hour()], prices(tmp_path)).splitlines()
     assert head.startswith("account_id,region,function,version,hour,invocations,")
-    assert row.endswith(",7,100.0,0.0,8,0.001200000,EUR")
+    assert row.endswith(",7,100.0,0.0,0.0,8,0.001200000,EUR")
     assert "cost" not in as_csv([hour()], None)
 
 

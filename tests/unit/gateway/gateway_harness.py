@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 
 from harness.access import root_only
 from squib.clock import SystemClock
-from squib.gateway.pages.signed import SignedPage
+from squib.gateway.pages.signed import SignedPage, WatchedPage
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.model.errors import PlatformError, ResourceConflict, ResourceNotFound, TooManyRequests
 from squib.model.identity import AccessKey, role_session_principal, root_principal
@@ -203,6 +203,8 @@ def gateway(
     trust_any_credentials: bool = False,
     handlers: HandlerTable = HANDLERS,
     signed_pages: Mapping[str, SignedPage] | None = None,
+    metrics: WatchedPage | None = None,
+    metrics_token: str | None = None,
 ) -> Gateway:
     return Gateway(
         handlers=handlers,
@@ -215,9 +217,11 @@ def gateway(
             default_account_id=ACCOUNT,
             default_region=Region("us-east-1"),
             trust_any_credentials=trust_any_credentials,
+            metrics_token=metrics_token,
         ),
         pages={"/_squib/code/": page},
         signed_pages=signed_pages,
+        metrics=metrics,
     )
 
 

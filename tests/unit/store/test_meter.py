@@ -64,6 +64,23 @@ def test_it_counts_to_the_minute_in_which_it_was_received_and_to_the_name_it_was
     }
 
 
+def test_a_provisioned_environment_is_no_cold_start_and_what_runs_beside_it_has_spilled_over() -> None:
+    meter = Meter()
+    one = invocation("3", "3", memory_mib=1024)
+    meter.provisioned = {(one.function.key, "3")}
+    invoked(meter, one, is_prepared=True, init_ms=50.0, billed_ms=500)
+    invoked(meter, one)
+    invoked(meter, invocation())
+    taken = {series.version: tally for (series, _), tally in meter.take().items()}
+    counted = {name: summary.total for name, summary in taken["3"].others.items()}
+    assert counted == {
+        "ProvisionedConcurrencyInvocations": 100,
+        "ProvisionedConcurrencySpilloverInvocations": 100,
+    }
+    assert (taken["3"].cold_starts, taken["3"].init_10us, taken["3"].prepared_gb_seconds) == (0, 5_000, 0.5)
+    assert taken["$LATEST"].others == {}
+
+
 def test_it_says_once_that_there_is_something_to_take() -> None:
     said: list[int] = []
     meter = Meter(lambda: said.append(1))
@@ -83,12 +100,13 @@ def test_rarer_metrics_belong_to_a_function_a_version_or_a_region() -> None:
     meter.saw_in_region("ConcurrentExecutions", 7, account_id=ACCOUNT, region=REGION, at_ms=at_ms)
     meter.busy(called, 4, at_ms)
     meter.busy(called, 3, at_ms)
-    meter.provisioned(called, 2_000, at_ms)
+    meter.kept(called, 2_000, at_ms)
     taken = {series: tally for (series, _), tally in meter.take().items()}
     assert taken[SERIES._replace(qualifier="live", version="")].others["AsyncEventAge"].total == 1_250
     assert taken[SERIES._replace(function="", version="")].others["ConcurrentExecutions"].most == 700
     version = taken[SERIES._replace(version="3")]
-    assert (version.peak, version.provisioned_gb_seconds) == (4, 2.0)
+    assert version.peak == 4
+    assert taken[SERIES._replace(qualifier="3", version="3")].provisioned_gb_seconds == 2.0
 
 
 def test_totals_go_on_from_what_was_taken_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 Only an account's root may look, and sees its own account. Functions have a role's credentials: they may not.
 """
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -21,6 +22,8 @@ SERVICE: Final = "squib"
 Reply: TypeAlias = tuple[int, Headers, bytes]
 SignedPage: TypeAlias = Callable[[RawRequest, AccountId], Awaitable[Reply]]
 """A page about one account."""
+WatchedPage: TypeAlias = Callable[[RawRequest, AccountId | None], Awaitable[Reply]]
+"""A page about one account, or about all of them (None)."""
 
 
 def signed(page: SignedPage, authenticator: Authenticator) -> Page:
@@ -31,6 +34,21 @@ def signed(page: SignedPage, authenticator: Authenticator) -> Page:
             return await page(request, _root_account(request, authenticator))
         except ApiError as error:
             return json_reply(error.status, {"code": error.code, "message": error.message})
+
+    return answer
+
+
+def watched(page: WatchedPage, authenticator: Authenticator, token: str | None) -> Page:
+    """The page for the root of an account; of all accounts for whoever bears the token, if there is one. No
+    function has anything of it."""
+    own = signed(page, authenticator)
+    bearer = None if token is None else f"Bearer {token}".encode()
+
+    async def answer(request: RawRequest) -> Reply:
+        given = request.headers.get("authorization", "").encode()
+        if bearer is not None and not request.from_function and hmac.compare_digest(given, bearer):
+            return await page(request, None)
+        return await own(request)
 
     return answer
 

@@ -50,6 +50,7 @@ def hourly(series: SeriesKey, start_s: int, tally: Tally) -> HourlyUsage:
         duration_ms=tally.durations_10us.total / 100,
         billed_ms=tally.billed_ms,
         gb_seconds=tally.gb_seconds,
+        prepared_gb_seconds=tally.prepared_gb_seconds,
         provisioned_gb_seconds=tally.provisioned_gb_seconds,
         peak_concurrency=tally.peak,
     )
