@@ -103,6 +103,11 @@ class Simulation:
             resource=None if resource is None else self._set(PolicyType.RESOURCE, [resource])
         )
 
+    @property
+    def statements_count(self) -> int:
+        """Of all its policies, at least one: each action on each resource is compared with all of them."""
+        return max(1, len(self._statements))
+
     def run(
         self,
         *,

@@ -172,3 +172,24 @@ def test_results_are_paged_and_bad_names_refused(tmp_path: Path) -> None:
         assert code == "MalformedPolicyDocument"
 
     run(tmp_path, story)
+
+
+def test_a_long_simulation_leaves_the_loop_to_others_and_a_longer_one_is_refused(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        statement = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::b/*x*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement] * 100})
+        asked: dict[str, Any] = {
+            "PolicyInputList": [document],
+            "ActionNames": [f"s3:Get{number}" for number in range(50)],
+            "ResourceArns": [f"arn:aws:s3:::b/{number}" for number in range(50)],
+        }
+        task = asyncio.create_task(world.call("SimulateCustomPolicy", **asked))
+        await asyncio.sleep(0)
+        assert not task.done()
+        assert set(decisions(await task).values()) == {"implicitDeny"}
+        asked["PolicyInputList"] = [document] * 5
+        code, message = await world.refused("SimulateCustomPolicy", **asked)
+        assert code == "InvalidInput"
+        assert message.endswith("actions times resources times statements.")
+
+    run(tmp_path, story)

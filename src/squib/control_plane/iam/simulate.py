@@ -1,5 +1,6 @@
 """SimulateCustomPolicy, SimulatePrincipalPolicy, and the condition keys that a simulation would need."""
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -42,6 +43,7 @@ _ACTION: Final = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+", re.ASCII)
 _CALLER: Final = re.compile(r"arn:aws:iam::(\d{12}):(user|group|role)/\S+", re.ASCII)
 _OWNER: Final = re.compile(r"(?:arn:aws:iam::)?(\d{12})(?::root)?", re.ASCII)
 _MAX_EVALUATIONS: Final = 10_000  # our own choice: actions times resources of one call
+_MAX_COMPARISONS: Final = 1_000_000  # our own choice: about a second's work
 
 
 async def simulate_custom_policy(iam: Iam, call: AuthorizedCall) -> OperationResult:
@@ -53,7 +55,8 @@ async def simulate_custom_policy(iam: Iam, call: AuthorizedCall) -> OperationRes
         ]
         for level, each in enumerate(call.input.get("OrderedOrganizationPolicyInputList") or (), 1)
     ]
-    return _run(call, given(call, "PolicyInputList"), None, call.input.get("CallerArn"), levels)
+    identity = given(call, "PolicyInputList")
+    return await asyncio.to_thread(_run, call, identity, None, call.input.get("CallerArn"), levels)
 
 
 async def simulate_principal_policy(iam: Iam, call: AuthorizedCall) -> OperationResult:
@@ -63,7 +66,7 @@ async def simulate_principal_policy(iam: Iam, call: AuthorizedCall) -> Operation
     excluded = Exclusions(call)
     identity = [*policies_of(iam, entity, excluded), *given(call, "PolicyInputList")]
     caller_arn = call.input.get("CallerArn") or source_arn
-    return _run(call, identity, boundary_of(iam, entity, excluded), caller_arn, [])
+    return await asyncio.to_thread(_run, call, identity, boundary_of(iam, entity, excluded), caller_arn, [])
 
 
 def _run(
@@ -73,13 +76,15 @@ def _run(
     caller_arn: str | None,
     service_control: Sequence[Sequence[SimulatedPolicy]],
 ) -> OperationResult:
+    """Pure, and takes up to a second: in a thread, for the loop has others to serve."""
     if call.input.get("ResourceHandlingOption"):
         raise UnsupportedParameter(call.operation, "ResourceHandlingOption")
     actions, resources = call.input["ActionNames"], call.input.get("ResourceArns") or []
     for action in actions:
         if _ACTION.fullmatch(action) is None:
             raise InvalidInput(f"Invalid action name: {action}")
-    if len(actions) * max(1, len(resources)) > _MAX_EVALUATIONS:
+    evaluations = len(actions) * max(1, len(resources))
+    if evaluations > _MAX_EVALUATIONS:
         raise InvalidInput(f"A simulation can have no more than {_MAX_EVALUATIONS} actions times resources.")
     document = call.input.get("ResourcePolicy")
     if document is not None and (caller_arn is None or ":group/" in caller_arn):
@@ -91,6 +96,10 @@ def _run(
         resource=None if document is None else SimulatedPolicy("ResourcePolicy", document),
         service_control=service_control,
     )
+    if evaluations * simulation.statements_count > _MAX_COMPARISONS:
+        raise InvalidInput(
+            f"A simulation can have no more than {_MAX_COMPARISONS} actions times resources times statements."
+        )
     caller = _caller(call, caller_arn)
     owner = _owner(call.input.get("ResourceOwner"), caller)
     results = simulation.run(

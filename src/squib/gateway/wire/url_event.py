@@ -88,10 +88,10 @@ def _headers(request: RawRequest, source_ip: str) -> tuple[dict[str, str], list[
 
 def _parameters(query: str) -> Mapping[str, str]:
     """Decoded; the values of a repeated name are joined by commas."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=None):
-        found[name] = f"{found[name]},{value}" if name in found else value
-    return found
+        found.setdefault(name, []).append(value)
+    return {name: ",".join(values) for name, values in found.items()}
 
 
 def _identity(principal: Principal, access_key_id: str) -> Mapping[str, Any]:

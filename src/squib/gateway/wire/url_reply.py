@@ -1,5 +1,6 @@
 """What a function answers to a request of its URL, as HTTP (developer guide, "Response payload format")."""
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -11,6 +12,10 @@ _NOT_PASSED: Final = frozenset(
     ("connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer")
 ) | {"transfer-encoding", "upgrade"}
 """Headers that belong to the connection, which is not the function's."""
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_SIGNS: Final = dict.fromkeys(map(ord, "-_.!#$%&'*+^`|~"), "x")
 
 
 class BadReply(ValueError):
@@ -46,7 +51,7 @@ def reply(payload: bytes) -> Reply:
 
 
 def _status(value: Any) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
+    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 200 <= value <= 599:
         raise BadReply("its statusCode is no HTTP status")
@@ -59,7 +64,7 @@ def _headers(given: Any) -> list[tuple[str, str]]:
     headers = []
     for name, value in given.items():
         name = name.lower()
-        if not name or not all(letter.isalnum() or letter in "-_.!#$%&'*+^`|~" for letter in name):
+        if not name.isascii() or not name or not name.translate(_NO_SIGNS).isalnum():
             raise BadReply("it has a header of no valid name")
         if name not in _NOT_PASSED and value is not None:
             headers.append((name, _line(value)))
@@ -74,7 +79,7 @@ def _line(value: Any) -> str:
             text = str(value)
         case _:
             raise BadReply("a header or cookie is no text")
-    if any(letter < " " and letter != "\t" for letter in text) or not _is_latin_1(text):
+    if _CONTROL.search(text) or not _is_latin_1(text):
         raise BadReply("a header or cookie has a character that no header can have")
     return text
 
