@@ -180,7 +180,7 @@ class ExtensionSession:
             return refusal("Extension.InvalidExtensionName", "Empty extension name")
         try:
             events = msgspec.json.decode(body, type=_Registration).events
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return refusal("InvalidRequestFormat", str(error))
         for event in events:
             if event not in (INVOKE, SHUTDOWN):

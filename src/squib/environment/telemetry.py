@@ -104,11 +104,12 @@ def _send(courier: Courier, at_ms: EpochMs, kind: str, record: Record, is_json: 
         return
     if category == "platform":
         shown = _shown(subscription, name, record)
+        if shown is not None:
+            courier.add(encode_event(at_ms, kind, shown))
     else:
         assert isinstance(record, str), "a line of a log"
-        shown = _line(record, is_json and subscription.schema_version > "2022-07-01")
-    if shown is not None:
-        courier.add(encode_event(at_ms, kind, shown))
+        is_shown_as_json = is_json and subscription.schema_version > "2022-07-01"
+        courier.add(_line(at_ms, kind, record.removesuffix("\n"), is_shown_as_json))
 
 
 def _shown(subscription: Subscription, name: str, record: Record) -> Record | None:
@@ -128,11 +129,11 @@ def _shown(subscription: Subscription, name: str, record: Record) -> Record | No
     return record
 
 
-def _line(text: str, may_be_object: bool) -> Any:
-    text = text.removesuffix("\n")
+def _line(at_ms: EpochMs, kind: str, text: str, may_be_object: bool) -> bytes:
+    """The event of a line, as text where it is no object, or one nested too deep to be read or written."""
     if may_be_object and text.startswith("{"):
         try:
-            return msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.DecodeError:
-            return text
-    return text
+            return encode_event(at_ms, kind, msgspec.json.decode(text, type=dict[str, Any]))
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    return encode_event(at_ms, kind, text)

@@ -54,7 +54,7 @@ def parse(api: str, body: bytes) -> Subscription | str:
     """The subscription that a request body asks for; a text that says all that is wrong with it."""
     try:
         given = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "request body is not a JSON object"
     wrong: list[str] = []
     version = given.get("schemaVersion", SCHEMA_VERSIONS[api][0] if api == LOGS else None)

@@ -59,7 +59,7 @@ def parse_task_handle(handle: str) -> str | None:
     """The ARN of the queue that a task handle names; None when it is none."""
     try:
         return str(msgspec.json.decode(b64decode(handle, validate=True), type=dict[str, str])["sourceArn"])
-    except (ValueError, KeyError, msgspec.MsgspecError):
+    except (ValueError, KeyError, msgspec.MsgspecError, RecursionError):
         return None
 
 

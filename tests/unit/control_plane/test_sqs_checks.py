@@ -8,7 +8,7 @@ import pytest
 
 from squib.control_plane.sqs.attributes import changed, described, differing
 from squib.control_plane.sqs.message_checks import new_message
-from squib.control_plane.sqs.redrive import parse_allow_policy
+from squib.control_plane.sqs.redrive import parse_allow_policy, parse_redrive_policy
 from squib.model.errors import ApiError
 from squib.model.queue import Queue, QueueCounts, QueueKey
 from squib.model.units import AccountId, EpochMs, Region
@@ -114,3 +114,8 @@ def test_attributes_come_back_as_they_were_set() -> None:
 def test_allow_policies_must_make_sense(policy: str) -> None:
     with pytest.raises(ApiError, match="parameter RedriveAllowPolicy is invalid"):
         parse_allow_policy(policy)
+
+
+def test_a_redrive_policy_nested_too_deep_is_refused() -> None:
+    with pytest.raises(ApiError, match="not a valid JSON map"):
+        parse_redrive_policy(queue().key, '{"deadLetterTargetArn": ' + "[" * 100_000, lambda key: None)

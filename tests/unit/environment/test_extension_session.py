@@ -83,6 +83,8 @@ def refused(answer: Answer) -> Any:
         ("", BOTH, "Extension.InvalidExtensionName"),
         ("one", b"not json", "InvalidRequestFormat"),
         ("one", b'{"events": "INVOKE"}', "InvalidRequestFormat"),
+        ("one", b'{"more": ' + b"[" * 100_000, "InvalidRequestFormat"),
+        ("one", b'{"events": ["\xff"]}', "InvalidRequestFormat"),
         ("one", b'{"events": ["DINNER"]}', "Extension.InvalidEventType"),
         ("inner", BOTH, "Extension.InvalidEventType"),
     ],

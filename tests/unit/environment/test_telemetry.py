@@ -14,6 +14,7 @@ from squib.environment.telemetry import Telemetry
 from squib.environment.telemetry_subscription import LOGS, TELEMETRY, Subscription
 from squib.model.units import EpochMs
 
+DEEP = '{"a": ' + "[" * 10_000
 NOW = EpochMs(1_769_862_896_789)
 REPORT = Report(request_id="r", duration_ms=1.5, init_duration_ms=None, memory_mib=128)
 
@@ -134,6 +135,7 @@ def test_objects_in_lines_are_shown_as_such_by_newer_schemas_of_functions_that_l
         for version, is_json, line, record in (
             ("2022-12-13", True, '{"a": 1}\n', {"a": 1}),
             ("2022-12-13", True, "{not json\n", "{not json"),
+            ("2022-12-13", True, DEEP + "\n", DEEP),
             ("2022-12-13", False, '{"a": 1}\n', '{"a": 1}'),
             ("2022-07-01", True, '{"a": 1}\n', '{"a": 1}'),
         ):

@@ -102,6 +102,10 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], wrong: str | None) -> N
         assert answer == wrong
 
 
+def test_what_is_nested_too_deep_is_refused() -> None:
+    assert parse(TELEMETRY, b'{"types": ' + b"[" * 100_000) == "request body is not a JSON object"
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_subscription_or_a_refusal(body: bytes) -> None:
     assert isinstance(parse(TELEMETRY, body), str)

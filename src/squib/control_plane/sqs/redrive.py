@@ -111,7 +111,7 @@ async def list_dead_letter_source_queues(sqs: Sqs, call: AuthorizedCall) -> Oper
 def _json_map(text: str) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

@@ -96,9 +96,9 @@ def _body(result: Mapping[str, Any]) -> bytes:
     body = result.get("body")
     if body is None:
         return b""
-    if not isinstance(body, str):
-        return msgspec.json.encode(body)
     try:
+        if not isinstance(body, str):
+            return msgspec.json.encode(body)
         return b64decode(body, validate=True) if result.get("isBase64Encoded") is True else body.encode()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadReply("its body cannot be decoded") from error
