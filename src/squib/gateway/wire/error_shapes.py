@@ -120,7 +120,10 @@ def _query(
         shape = model.shapes.get(error.code)
         # An expired web identity token has the code of an expired signature's, and the model's own status.
         is_own = shape is not None and error.status == shape.error.http_status_code
-        if shape is not None and (is_own or error.code not in _QUERY_NAMES):
+        is_named = (
+            model.metadata.aws_query_compatible is not None
+        )  # by `_query_name`, from the model or a table
+        if shape is not None and not is_named and (is_own or error.code not in _QUERY_NAMES):
             code = shape.error.code or code
             status = shape.error.http_status_code or status
     kind = "Sender" if status < 500 else "Receiver"
