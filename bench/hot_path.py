@@ -198,7 +198,15 @@ class Daemon:
             options=PoolOptions(freeze_after_ms=60_000),
         )
         admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
-        invoke = InvokeService(Resolver.of(store, entropy.draw), self.pool, entropy, admission, meter)
+        invoke = InvokeService(
+            Resolver.of(store, entropy.draw),
+            self.pool,
+            entropy,
+            admission,
+            meter,
+            accept=lambda event, payload: store.async_events.add(event, payload, lambda key: None),
+            may_recur=lambda function: False,
+        )
         permissions = Permissions(identities, CallerBook(identities), ResourceBook(store), clock)
         self.gateway = Gateway(
             handlers={("lambda", "Invoke"): invoke.invoke},

@@ -139,6 +139,8 @@ def test_a_success_is_told_with_the_whole_record(squib: Squib) -> None:
         "responsePayload": {"did": {"a": "ü"}},
     }
     assert message["Attributes"]["AWSTraceHeader"].startswith("Root=1-")
+    assert message["Attributes"]["SenderId"].startswith("AROA")
+    assert message["Attributes"]["SenderId"].endswith(f":{function.name}")
     assert "MessageAttributes" not in message
 
 

@@ -50,12 +50,12 @@ _NEW: Final = Progress()
 class _Attempt:
     """An event on its way to its function."""
 
-    __slots__ = ("entry", "event", "payload", "share", "target")
+    __slots__ = ("entry", "event", "lease", "payload", "target")
 
-    def __init__(self, entry: Entry, event: AcceptedEvent, payload: bytes, share: Lease | None) -> None:
+    def __init__(self, entry: Entry, event: AcceptedEvent, payload: bytes) -> None:
         self.entry, self.event, self.payload = entry, event, payload
-        self.share = share
         self.target: Target | None = None
+        self.lease: Lease | None = None
 
 
 class Dispatcher:
@@ -182,41 +182,34 @@ class Dispatcher:
 
     def _begin(self, entry: Entry) -> None:
         """Gives an event to its function, if that may have it now."""
-        share: Lease | None = None
-        try:
-            share = self._admission.take(entry.function)
-        except TooManyRequests:
-            reserved = self._reserved.peek(entry.function)
-            if reserved is None or reserved.executions > 0:
-                self._hold(entry)
-                return
-        else:
-            self._pace.begun()
         self._running += 1
         entry.happen(Event.BEGIN)
         kept = self._events.kept(entry.event_key)
         if kept is not None:
-            self._attempt(_Attempt(entry, *kept, share))
+            self._attempt(_Attempt(entry, *kept))
         else:
-            self._spawn(self._read_and_attempt(entry, share))
+            self._spawn(self._read_and_attempt(entry))
 
-    def _hold(self, entry: Entry) -> None:
+    def _hold(self, attempt: _Attempt) -> None:
         """No concurrency is to spare: the function's events wait until one of them ends, or for a while."""
+        entry = attempt.entry
+        entry.happen(Event.LEAVE)
         refusals = self._backlog.refused(entry.function)
         pause_ms = self._delays.backoff_ms(refusals, draw=self._entropy.draw())
         self._backlog.block(entry.function, entry, self._clock.now_ms() + pause_ms)
+        self._release(attempt)
 
-    async def _read_and_attempt(self, entry: Entry, share: Lease | None) -> None:
+    async def _read_and_attempt(self, entry: Entry) -> None:
         try:
             stored = await self._events.read(entry.event_key)
         except Exception:  # the disk is in trouble: the event is there when squib starts again
             _log.exception("async_event_unreadable event_key=%d", entry.event_key)
             stored = None
         if stored is None:
-            self._release(entry, share)
             entry.happen(Event.LEAVE)
+            self._ended_one()
         else:
-            self._attempt(_Attempt(entry, stored.event, stored.payload, share))
+            self._attempt(_Attempt(entry, stored.event, stored.payload))
 
     def _attempt(self, attempt: _Attempt) -> None:
         event = attempt.event
@@ -234,12 +227,19 @@ class Dispatcher:
         if is_too_old(self._terms(attempt), event.accepted_at_ms, now_ms=now_ms):
             self._end(attempt, Condition.EVENT_AGE_EXCEEDED, TooManyRequests(Throttle.UNRESERVED))
             return
-        if attempt.share is None:
-            self._judge(attempt, Came.NO_CONCURRENCY, TooManyRequests(Throttle.RESERVED))
-            return
         if event.is_recursive and not self.may_recur(function):
             self._judge(attempt, Came.RECURSION, RecursiveInvocation(function.name))
             return
+        try:
+            attempt.lease = self._admission.take(function, target.function.version)
+        except TooManyRequests as throttled:
+            reserved = self._reserved.peek(function)
+            if reserved is not None and not reserved.executions:
+                self._judge(attempt, Came.NO_CONCURRENCY, throttled)
+            else:
+                self._hold(attempt)
+            return
+        self._pace.begun()
         self._saw(AsyncMetric.AGE, event, max(0, now_ms - event.accepted_at_ms))
         invocation = Invocation(
             request_id=event.request_id,
@@ -266,7 +266,7 @@ class Dispatcher:
 
     def _came_back(self, attempt: _Attempt, outcome: InvokeOutcome | SquibError) -> None:
         if isinstance(outcome, ServiceUnavailable):  # squib stops: on disk it is as it was
-            self._release(attempt.entry, attempt.share)
+            self._release(attempt)
             attempt.entry.happen(Event.LEAVE)
         elif isinstance(outcome, SquibError):
             self._judge(attempt, Came.REFUSAL, outcome)
@@ -290,7 +290,7 @@ class Dispatcher:
         if came is Came.REFUSAL:
             _log.info("async_attempt_refused request_id=%s reason=%r", attempt.event.request_id, str(outcome))
         if isinstance(verdict, Again):
-            self._release(entry, attempt.share)
+            self._release(attempt)
             entry.happen(Event.RETRY)
             self._events.forget(entry.event_key)
             again = partial(self._add, entry, verdict.due_at_ms)
@@ -318,18 +318,21 @@ class Dispatcher:
             return
         ending = Ending(condition, self._clock.now_ms(), target.function.role_arn, targets, *_told(outcome))
         self._teller.settle(attempt.entry, StoredEvent(event, attempt.payload, ending))
-        self._release(attempt.entry, attempt.share)
+        self._release(attempt)
 
     def _close(self, attempt: _Attempt) -> None:
-        self._release(attempt.entry, attempt.share)
+        self._release(attempt)
         attempt.entry.happen(Event.CLOSE)
         self._events.remove(attempt.entry.event_key)
 
-    def _release(self, entry: Entry, share: Lease | None) -> None:
+    def _release(self, attempt: _Attempt) -> None:
+        if attempt.lease is not None:
+            attempt.lease.release()
+            self._backlog.unblock(attempt.entry.function, now_ms=self._clock.now_ms())
+        self._ended_one()
+
+    def _ended_one(self) -> None:
         self._running -= 1
-        if share is not None:
-            share.release()
-            self._backlog.unblock(entry.function, now_ms=self._clock.now_ms())
         self._is_idle.set()
         self._wake()
 

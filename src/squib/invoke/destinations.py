@@ -22,6 +22,7 @@ from squib.invoke.upstream import Upstream, UpstreamError
 from squib.model.arn import parse_function_arn
 from squib.model.async_event import AcceptedEvent, Ending, Progress, Target, TargetKind
 from squib.model.errors import ApiError, PlatformError
+from squib.model.function import FUNCTIONS
 from squib.model.limits import MAX_ASYNC_PAYLOAD_BYTES
 from squib.model.message_digest import message_bytes
 from squib.model.queue import QUEUES, Attributes, NewMessage, parse_queue_arn
@@ -106,11 +107,11 @@ class Destinations:
         if service == "s3":
             name = bucket_key(event, ending, self._entropy.request_id())
             resource = f"{target.arn}/{name}"
-        self._check(event, ending, _ACTIONS[service], resource)
+        caller = self._check(event, ending, _ACTIONS[service], resource)
         try:
             match service:
                 case "sqs":
-                    await self._send(target.arn, delivery)
+                    await self._send(target.arn, delivery, caller)
                 case "lambda":
                     await self._invoke(target.arn, delivery)
                 case "sns":
@@ -124,15 +125,17 @@ class Destinations:
         except (ApiError, PlatformError, UpstreamError) as error:
             raise DeliveryFailed(str(error) or type(error).__name__) from error
 
-    def _check(self, event: AcceptedEvent, ending: Ending, action: str, resource: str) -> None:
+    def _check(self, event: AcceptedEvent, ending: Ending, action: str, resource: str) -> str:
+        """The unique id of the role's session that may do this. Raises DeliveryFailed."""
         function = event.function
         judgement = self._judge.judge_role(
             ending.role_arn, function.name, action, resource, source_function_arn=function.arn()
         )
         if not judgement.is_allowed:
             raise DeliveryFailed(f"{ending.role_arn} is not authorized to perform {action} on {resource}")
+        return judgement.request.context.single("aws:userid") or ""
 
-    async def _send(self, arn: str, delivery: Delivery) -> None:
+    async def _send(self, arn: str, delivery: Delivery, sender_id: str) -> None:
         key = parse_queue_arn(arn)
         queue = None if key is None else self._store.memory.get(QUEUES, key)
         if key is None or queue is None:
@@ -146,7 +149,7 @@ class Destinations:
         message = NewMessage(
             message_id=self._entropy.request_id(),
             body=body,
-            sender_id=f"{delivery.ending.role_arn}:{delivery.event.function.name}",
+            sender_id=sender_id,
             attributes=delivery.attributes,
             trace_header=delivery.event.trace_id,
         )
@@ -154,8 +157,8 @@ class Destinations:
 
     async def _invoke(self, arn: str, delivery: Delivery) -> None:
         named = parse_function_arn(arn)
-        if named is None:
-            raise DeliveryFailed(f"{arn} is no function")
+        if named is None or self._store.memory.get(FUNCTIONS, named.key) is None:
+            raise DeliveryFailed(f"the function {arn} does not exist")
         if len(delivery.body) > MAX_ASYNC_PAYLOAD_BYTES:
             raise DeliveryFailed(f"{len(delivery.body)} bytes are too large for the function {arn}")
         step = advance(delivery.event.trace_id, named.key.arn())

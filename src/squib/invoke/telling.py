@@ -66,6 +66,7 @@ class Teller:
     def take_over(self, entry: Entry, due_at_ms: EpochMs) -> None:
         """An event whose ending is stored already."""
         self._add(entry, None, due_at_ms)
+        self._pump()
 
     def settle(self, entry: Entry, stored: StoredEvent) -> None:
         """An event has just ended: stores how, and then tells whoever is to be told."""
@@ -126,7 +127,7 @@ class Teller:
             due_at_ms = self._failed(entry, stored, error)
             if due_at_ms is not None:
                 entry.happen(Event.TELL_AGAIN)
-                again = partial(self._again, entry, due_at_ms)
+                again = partial(self.take_over, entry, due_at_ms)
                 self._events.put_progress(entry.event_key, due_at_ms, entry.progress, again)
                 return
         left = stored.ending.targets[1:]
@@ -137,10 +138,6 @@ class Teller:
         entry.happen(Event.TELL_NEXT)
         entry.progress = msgspec.structs.replace(entry.progress, backoffs=0)
         self._keep(entry, stored._replace(ending=msgspec.structs.replace(stored.ending, targets=left)))
-
-    def _again(self, entry: Entry, due_at_ms: EpochMs) -> None:
-        self._add(entry, None, due_at_ms)
-        self._pump()
 
     def _failed(self, entry: Entry, stored: StoredEvent, error: DeliveryFailed) -> EpochMs | None:
         """Counts and says it; when it is tried again, None: not any more."""
