@@ -102,9 +102,9 @@ def _json(model: ServiceModel | None, error: ApiError) -> tuple[int, list[tuple[
 def _query_name(model: ServiceModel | None, error: ApiError) -> tuple[str, int]:
     found = None
     if model is not None and model.metadata.aws_query_compatible is not None:
-        if model.metadata.xml_namespace:  # the model itself has the codes of the query protocol
-            shape = model.shapes.get(error.code)
-            found = None if shape is None else (shape.error.code or error.code, error.status)
+        shape = model.shapes.get(error.code)
+        if shape is not None and shape.error.code:  # the model has the codes of the query protocol itself
+            found = shape.error.code, error.status
         else:
             found = query_compatible.query_error(error.code)
     return found or _QUERY_NAMES.get(error.code, (error.code, error.status))
