@@ -339,7 +339,7 @@ class _Parts:
                 trust_any_credentials=settings.identity.trust_any_credentials,
                 metrics_token=settings.server.metrics_token,
             ),
-            metrics=MetricsPage(meter, self._pool.snapshot).answer,
+            metrics=MetricsPage(meter, self._pool.snapshot, ledger.held).answer,
             prompt_handlers={("lambda", "Invoke"): invoke.invoke_promptly},
             pages={"/_squib/code/": lambda_service.code_locations.download},
             signed_pages={

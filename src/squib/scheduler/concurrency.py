@@ -190,6 +190,10 @@ class ConcurrencyLedger:
             account.peak, account.unreserved_peak = account.in_flight, account.unreserved_in_flight
         return Peaks(functions, accounts)
 
+    def held(self) -> Mapping[tuple[AccountId, Region], int]:
+        """Leases held now, of every account and region that has had one."""
+        return {where: account.in_flight for where, account in self._accounts.items()}
+
     def in_flight(self, account_id: AccountId, region: Region) -> int:
         """Leases held now."""
         account = self._accounts.get((account_id, region))

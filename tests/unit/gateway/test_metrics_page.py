@@ -33,9 +33,13 @@ def counted() -> Meter:
     return meter
 
 
+def held() -> dict[tuple[AccountId, Region], int]:
+    return {(AccountId("000000000000"), Region("us-east-1")): 2}
+
+
 def ask(exchange: Exchange, *, token: str | None = TOKEN, from_function: bool = False) -> Exchange:
     async def run() -> None:
-        page = MetricsPage(counted(), list)
+        page = MetricsPage(counted(), list, held)
         served = gateway(metrics=page.answer, metrics_token=token)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(served.run())
@@ -67,8 +71,9 @@ def test_counters_and_durations_of_every_account_for_the_bearer_of_the_token() -
     assert f'squib_duration_seconds_bucket{{{labels},le="+Inf"}} 3' in lines
     assert f"squib_duration_seconds_sum{{{labels}}} 0.1235" in lines
     assert any('account="111111111111"' in line for line in lines)
+    assert 'squib_concurrent_executions{account="000000000000",region="us-east-1"} 2' in lines
     kinds = [line for line in lines if line.startswith("# TYPE")]
-    assert len(kinds) == len(set(kinds)) == 10
+    assert len(kinds) == len(set(kinds)) == 11
 
 
 @pytest.mark.parametrize(("key", "account"), [(ROOT, "000000000000"), (OTHER, "111111111111")])

@@ -38,9 +38,14 @@ _COUNTERS: Final[Mapping[str, tuple[str, Callable[[Tally], float]]]] = {
 class MetricsPage:
     """Answers in Prometheus's text format."""
 
-    def __init__(self, meter: Meter, snapshot: Callable[[], Sequence[EnvironmentView]]) -> None:
-        """`snapshot` of the pool."""
-        self._meter, self._snapshot = meter, snapshot
+    def __init__(
+        self,
+        meter: Meter,
+        snapshot: Callable[[], Sequence[EnvironmentView]],
+        held: Callable[[], Mapping[tuple[AccountId, Region], int]],
+    ) -> None:
+        """`snapshot` of the pool, `held` of the concurrency ledger."""
+        self._meter, self._snapshot, self._held = meter, snapshot, held
 
     async def answer(self, request: RawRequest, account_id: AccountId | None) -> Reply:
         """See `signed.WatchedPage`; of every account when `account_id` is None."""
@@ -49,9 +54,17 @@ class MetricsPage:
             for key, tally in self._meter.functions()
             if account_id in (None, key.account_id)
         ]
-        lines = [*_info(), *_counters(tallies), *_durations(tallies), *self._environments(account_id)]
+        lines = [*_info(), *_counters(tallies), *_durations(tallies)]
+        lines += [*self._environments(account_id), *self._concurrency(account_id)]
         text = "\n".join(lines) + "\n"
         return 200, [("Content-Type", _CONTENT_TYPE)], text.encode()
+
+    def _concurrency(self, account_id: AccountId | None) -> Iterator[str]:
+        name = "squib_concurrent_executions"
+        yield from _head(name, "gauge", "Invocations that run or wait for an environment.")
+        for (account, region), count in sorted(self._held().items()):
+            if account_id in (None, account):
+                yield f'{name}{{account="{account}",region="{region}"}} {count}'
 
     def _environments(self, account_id: AccountId | None) -> Iterator[str]:
         counts: dict[tuple[str, str], int] = {}
