@@ -8,6 +8,7 @@ figures, and no other process. The lowest of many short rounds counts: other wor
 import argparse
 import asyncio
 import cProfile
+import gc
 import pstats
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from squib.access.denials import Denials
 from squib.access.known import StoredThings
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
-from squib.app import settle_memory
 from squib.clock import SystemClock, SystemEntropy
 from squib.environment.driver import LogSource, SandboxSpec, Wiring
 from squib.environment.pool import Pool, PoolOptions
@@ -38,7 +38,7 @@ from squib.http.server import HttpServer
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
 from squib.invoke.synchronous import InvokeService
-from squib.model.concurrency import RESERVED_CONCURRENCY
+from squib.model.async_event import AcceptedEvent
 from squib.model.function import (
     FUNCTIONS,
     CodeRef,
@@ -168,6 +168,11 @@ async def no_code(version: FunctionVersion) -> None:
     """Nothing is unpacked for a process that is not started."""
 
 
+def no_event(event: AcceptedEvent, payload: bytes) -> "asyncio.Future[None]":
+    """No call asks for an invocation later."""
+    raise NotImplementedError
+
+
 class Daemon:
     """The parts of a squib that an Invoke passes, wired as `squib.app` does."""
 
@@ -197,15 +202,15 @@ class Daemon:
             meter=meter,
             options=PoolOptions(freeze_after_ms=60_000),
         )
-        admission = Admission(ConcurrencyLedger(), store.collection(RESERVED_CONCURRENCY))
+        admission = Admission(ConcurrencyLedger(), store)
         invoke = InvokeService(
             Resolver.of(store, entropy.draw),
             self.pool,
             entropy,
             admission,
             meter,
-            accept=lambda event, payload: store.async_events.add(event, payload, lambda key: None),
-            may_recur=lambda function: False,
+            accept=no_event,
+            may_recur=lambda key: False,
         )
         permissions = Permissions(identities, CallerBook(identities), ResourceBook(store), clock)
         self.gateway = Gateway(
@@ -224,11 +229,13 @@ class Daemon:
         self.key = SigningKey(access_key_id=root.access_key_id, secret_access_key=root.secret_access_key)
 
 
-def measure(connection: Connection, client: Wire, runtime: Runtime, request: bytes) -> list[float]:
-    """Seconds of one round, by step."""
+def measure(
+    connection: Connection, client: Wire, runtime: Runtime, request: bytes, calls: int
+) -> list[float]:
+    """Seconds of one round of `calls`, by step."""
     now = time.perf_counter
     took = [0.0] * len(STEPS)
-    for _ in range(CALLS_PER_ROUND):
+    for _ in range(calls):
         began = now()
         connection.data_received(request)
         delivered = now()
@@ -247,7 +254,13 @@ def measure(connection: Connection, client: Wire, runtime: Runtime, request: byt
     return took
 
 
-async def serve(data_dir: Path, profile: cProfile.Profile | None) -> list[list[float]]:
+async def serve(
+    data_dir: Path,
+    profile: cProfile.Profile | None = None,
+    *,
+    round_count: int = ROUNDS,
+    calls: int = CALLS_PER_ROUND,
+) -> list[list[float]]:
     """Rounds, each in microseconds an invocation by step."""
     runtime = Runtime()
     async with await open_store(StoreOptions(data_dir=data_dir), SystemClock()) as store:
@@ -266,16 +279,17 @@ async def serve(data_dir: Path, profile: cProfile.Profile | None) -> list[list[f
                 await asyncio.sleep(0.001)
             runtime.protocol.data_received(runtime.response())
             runtime.protocol.data_received(_NEXT)
-            settle_memory()
+            while not client.written:
+                await asyncio.sleep(0.001)
             rounds = []
-            for _ in range(ROUNDS):
+            for _ in range(round_count):
                 await store.logs.flush()
                 if profile is not None:
                     profile.enable()
-                took = measure(connection, client, runtime, request)
+                took = measure(connection, client, runtime, request, calls)
                 if profile is not None:
                     profile.disable()
-                rounds.append([step / CALLS_PER_ROUND * 1e6 for step in took])
+                rounds.append([step / calls * 1e6 for step in took])
             for task in serving:
                 task.cancel()
             daemon.http.abort()
@@ -289,6 +303,7 @@ def main() -> int:
         "--profile", action="store_true", help="show where the time goes, by function, instead"
     )
     profile = cProfile.Profile() if parser.parse_args().profile else None
+    gc.disable()  # a request leaves no cycles
     with tempfile.TemporaryDirectory() as folder:
         rounds = uvloop.run(serve(Path(folder), profile))
     if profile is not None:
