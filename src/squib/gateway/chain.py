@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from squib.gateway.authenticate import Authenticator
 from squib.gateway.authorize import Authorizer
 from squib.gateway.models import ServiceModels
-from squib.gateway.route import protocol_of, route, service_of
+from squib.gateway.route import invoke_call, protocol_of, route, service_of
 from squib.gateway.wire import error_shapes, invoke, json_rpc, query, rest_json, rpc_cbor, validate
 from squib.model.errors import (
     ApiError,
@@ -95,9 +95,13 @@ class Chain:
         """The same without a task, for the operations that can; the stages and their order are those of
         `answer`. False, and nothing done, when `answer` must be asked; else `respond` is called once, perhaps
         at once."""
-        if len(request.body) > _LARGE_BYTES or invoke.function_label(request.method, request.path) is None:
+        label = invoke.function_label(request.method, request.path)
+        if label is None or len(request.body) > _LARGE_BYTES:
             return False
-        service = service_of(request)
+        routed = invoke_call(request, label)
+        handler = self._prompt_handlers.get((routed.service, routed.operation))
+        if handler is None:
+            return False
 
         def answered(outcome: OperationResult | SquibError) -> None:
             try:
@@ -105,19 +109,15 @@ class Chain:
                     raise outcome
                 response = self._serialize(routed, outcome)
             except Exception as error:
-                response = self._failed(request, service, error)
+                response = self._failed(request, routed.service, error)
             response.headers.append(("x-amzn-RequestId", request.request_id))
             respond(response)
 
         try:
-            routed = route(request, service, self._models)
-            handler = self._prompt_handlers.get((routed.service, routed.operation))
-            if handler is None:
-                return False
             call = self._parse(self._authenticator.authenticate(routed))
             return handler(self._authorizer.authorize(call), answered)
         except Exception as error:
-            response = self._failed(request, service, error)
+            response = self._failed(request, routed.service, error)
         response.headers.append(("x-amzn-RequestId", request.request_id))
         respond(response)
         return True

@@ -111,6 +111,17 @@ def route(request: RawRequest, service: str | None, models: ServiceModels) -> Ro
     )
 
 
+def invoke_call(request: RawRequest, function_label: str) -> RoutedCall:
+    """What `route` makes of a request whose path is known to be an Invoke's; any size of body is taken."""
+    return RoutedCall(
+        request=request,
+        service="lambda",
+        protocol="rest-json",
+        operation="Invoke",
+        path_labels={"FunctionName": function_label},
+    )
+
+
 def _lambda_operation(request: RawRequest, models: ServiceModels) -> tuple[str, dict[str, str]]:
     label = invoke.function_label(request.method, request.path)
     if label is not None:
