@@ -57,8 +57,8 @@ from squib.store.key_uses import KeyUses
 from squib.store.keyring import KeyRing
 from squib.store.sqlite import SqliteStore, StoreOptions, open_store
 
-ROUNDS: Final = 60
-CALLS_PER_ROUND: Final = 500
+ROUNDS: Final = 300
+CALLS_PER_ROUND: Final = 100
 ACCOUNT: Final = AccountId("000000000000")
 PORT: Final = 4566
 STEPS: Final = (

@@ -33,8 +33,9 @@ _MISMATCH: Final = (
     "Access Key and signing method. Consult the service documentation for details."
 )
 
-SigningKeys: TypeAlias = MutableMapping[tuple[str, str, str, str], bytes]
-"""(secret, date, region, service) -> signing key. Owned by the caller, who bounds it."""
+SigningKeys: TypeAlias = MutableMapping[tuple[str, str, str, str], hmac.HMAC]
+"""(secret, date, region, service) -> HMAC with the signing key, without a message. Owned by the caller, who
+bounds it."""
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,7 +282,7 @@ def check_value(
     place = (secret, signature.date, signature.region, signature.service)
     key = keys.get(place)
     if key is None:
-        key = keys[place] = signing_key(*place)
+        key = keys[place] = hmac.new(signing_key(*place), digestmod="sha256")
     payload = _payload_hash(signature, headers, query, body)
     canonical = canonical_request(method, path, query, headers, signature.signed_headers, payload)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
@@ -289,8 +290,9 @@ def check_value(
         f"{ALGORITHM}\n{signature.timestamp}\n"
         f"{signature.date}/{signature.region}/{signature.service}/{_TERMINATOR}\n{digest}"
     )
-    calculated = hmac.digest(key, text.encode(), "sha256").hex()
-    if not hmac.compare_digest(calculated.encode(), signature.value.encode()):
+    calculated = key.copy()  # which has taken the key in: half of the work
+    calculated.update(text.encode())
+    if not hmac.compare_digest(calculated.hexdigest().encode(), signature.value.encode()):
         raise InvalidSignature(_MISMATCH)
 
 

@@ -1,5 +1,6 @@
 """Verification against botocore as the signer, AWS's texts from the case file, and any changed byte."""
 
+import hmac
 import json
 import logging
 from datetime import UTC, datetime
@@ -51,7 +52,7 @@ class Sent:
         }
         self.headers["host"] = parts.netloc
 
-    def verify(self, keys: dict[tuple[str, str, str, str], bytes] | None = None, **changed: Any) -> str:
+    def verify(self, keys: dict[tuple[str, str, str, str], hmac.HMAC] | None = None, **changed: Any) -> str:
         arrived: dict[str, Any] = {
             "method": self.method,
             "path": self.path,
@@ -85,11 +86,12 @@ def test_a_presigned_request_is_verified() -> None:
 
 
 def test_signing_keys_are_derived_once() -> None:
-    keys: dict[tuple[str, str, str, str], bytes] = {}
+    keys: dict[tuple[str, str, str, str], hmac.HMAC] = {}
     sent = Sent()
     sent.verify(keys)
+    sent.verify(keys)
     (place,) = keys
-    keys[place] = b"another key"
+    keys[place] = hmac.new(b"another key", digestmod="sha256")
     with pytest.raises(InvalidSignature):
         sent.verify(keys)
 
