@@ -15,13 +15,25 @@ _REQUEST_LINE: Final = re.compile(rb"(GET|POST) (/[A-Za-z0-9/._~%-]*)(?:\?([A-Za
 _UNUSUAL: Final = frozenset({"transfer-encoding", "expect", "upgrade", "trailer"})
 
 
+class _Block:
+    """One header block: what it says, and the request line seen with it last."""
+
+    __slots__ = ("fields", "line", "size", "target")
+
+    def __init__(self, fields: Mapping[str, str], size: int) -> None:
+        self.fields = fields
+        self.size = size  # of the body
+        self.line = b""
+        self.target = ("", "", "")  # method, path, query
+
+
 class KnownHeads:
     """The header blocks of one connection's last requests."""
 
     __slots__ = ("_blocks",)
 
     def __init__(self) -> None:
-        self._blocks: dict[bytes, tuple[Mapping[str, str], int]] = {}  # -> fields, body size
+        self._blocks: dict[bytes, _Block] = {}
 
     def learn(self, data: bytes, headers: Mapping[str, str]) -> None:
         """Notes the headers of `data`, which the parser took for one whole request."""
@@ -35,23 +47,20 @@ class KnownHeads:
             return
         if len(self._blocks) >= _MAX_KNOWN:
             self._blocks.clear()
-        self._blocks[data[data.find(b"\r\n") : end]] = headers, size
+        self._blocks[data[data.find(b"\r\n") : end]] = _Block(headers, size)
 
     def recognize(self, data: bytes) -> tuple[str, str, str, Mapping[str, str], bytes] | None:
         """Method, path, query, headers and body when `data` is one whole request with known headers."""
         end = data.find(b"\r\n\r\n", 0, _MAX_HEAD_BYTES)
         line_end = data.find(b"\r\n", 0, end + 2)
-        known = self._blocks.get(data[line_end:end])
-        if known is None or len(data) != end + 4 + known[1]:
+        block = self._blocks.get(data[line_end:end])
+        if block is None or len(data) != end + 4 + block.size:
             return None
-        line = _REQUEST_LINE.fullmatch(data, 0, line_end)
-        if line is None:
-            return None
-        method, path, query = line.groups()
-        return (
-            method.decode(),
-            path.decode(),
-            query.decode() if query else "",
-            known[0],
-            data[end + 4 :],
-        )
+        line = data[:line_end]
+        if line != block.line:
+            parts = _REQUEST_LINE.fullmatch(line)
+            if parts is None:
+                return None
+            block.line = line
+            block.target = (parts[1].decode(), parts[2].decode(), (parts[3] or b"").decode())
+        return *block.target, block.fields, data[end + 4 :]
