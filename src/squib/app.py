@@ -281,6 +281,7 @@ class _Parts:
             meter=meter,
             may_recur=self._dispatcher.may_recur,
             elsewhere=source_options(settings),
+            bring=self._destinations.bring,
             clock=clock,
             entropy=entropy,
         )
@@ -358,16 +359,17 @@ class _Parts:
         self, store: SqliteStore, resolver: Resolver, clock: SystemClock, entropy: SystemEntropy
     ) -> None:
         delays = RetryDelays.of_seconds(self._settings.asynchronous.async_retry_delays)
+        self._destinations = Destinations(
+            store,
+            self._permissions,
+            Upstream(upstream_options(self._settings)),
+            lambda event, payload: self._dispatcher.accept(event, payload),
+            clock,
+            entropy,
+        )
         self._teller = Teller(
             events=store.async_events,
-            destinations=Destinations(
-                store,
-                self._permissions,
-                Upstream(upstream_options(self._settings)),
-                lambda event, payload: self._dispatcher.accept(event, payload),
-                clock,
-                entropy,
-            ),
+            destinations=self._destinations,
             meter=store.usage.meter,
             clock=clock,
             entropy=entropy,

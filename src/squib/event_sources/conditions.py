@@ -60,6 +60,13 @@ class Conditions:
         except ApiError as error:
             raise Problem(f"Function can't be invoked: {error.message}") from error
 
+    def find(self, mapping: EventSourceMapping) -> FunctionVersion | None:
+        """The same; None while there is a problem."""
+        try:
+            return self.function(mapping)
+        except Problem:
+            return None
+
     def missing(
         self, function: FunctionVersion, actions: Iterable[str], resource: str, *, is_elsewhere: bool = False
     ) -> str | None:

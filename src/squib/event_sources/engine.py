@@ -8,12 +8,15 @@ from squib.clock import Clock, Entropy
 from squib.environment.pool import Pool
 from squib.event_sources.base import Source, Tools
 from squib.event_sources.conditions import Conditions, Judge
+from squib.event_sources.discards import Bring, Discards
 from squib.event_sources.manager import Manager
 from squib.event_sources.own_queue import OwnQueue
 from squib.event_sources.queue_access import QueueAccess
 from squib.event_sources.remote_queue import RemoteQueue
 from squib.event_sources.results import Results
 from squib.event_sources.sender import Sender
+from squib.event_sources.sources.dynamodb import dynamodb_source
+from squib.event_sources.sources.kinesis import kinesis_source
 from squib.event_sources.sources.sqs import SqsSource
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
@@ -42,10 +45,12 @@ class EventSources:
         meter: Meter,
         may_recur: Callable[[FunctionKey], bool],
         elsewhere: Mapping[str, UpstreamOptions],
+        bring: Bring,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """`elsewhere`: where sources are that are not squib's own, by service."""
+        """`elsewhere`: where sources are that are not squib's own, by service; `bring` delivers to a failure
+        destination."""
         self._store = store
         self._elsewhere = Upstream(elsewhere, at_once=_CALLS_AT_ONCE, timeout_s=_ANSWER_TIMEOUT_S)
         self._queues = store.collection(QUEUES)
@@ -55,7 +60,12 @@ class EventSources:
         tools = Tools(
             sender=sender, conditions=self._conditions, results=self._results, clock=clock, entropy=entropy
         )
-        self.kinds: Mapping[SourceKind, Source] = {SourceKind.SQS: SqsSource(tools, self._queue)}
+        discards = Discards(bring, self._conditions, clock, entropy)
+        self.kinds: Mapping[SourceKind, Source] = {
+            SourceKind.SQS: SqsSource(tools, self._queue),
+            SourceKind.KINESIS: kinesis_source(tools, store, discards, self._elsewhere),
+            SourceKind.DYNAMODB: dynamodb_source(tools, store, discards, self._elsewhere),
+        }
         """What mappings can be made for."""
         self._manager = Manager(store, self.kinds)
 

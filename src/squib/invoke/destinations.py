@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
+import msgspec
+
 from squib.access.permissions import Judgement
 from squib.clock import Clock, Entropy
 from squib.invoke.records import (
@@ -20,9 +22,9 @@ from squib.invoke.records import (
 )
 from squib.invoke.upstream import Upstream, UpstreamError
 from squib.model.arn import parse_function_arn
-from squib.model.async_event import AcceptedEvent, Ending, Progress, Target, TargetKind
+from squib.model.async_event import AcceptedEvent, Ending, Progress, TargetKind
 from squib.model.errors import ApiError, PlatformError
-from squib.model.function import FUNCTIONS
+from squib.model.function import FUNCTIONS, FunctionKey
 from squib.model.limits import MAX_ASYNC_PAYLOAD_BYTES
 from squib.model.message_digest import message_bytes
 from squib.model.queue import QUEUES, Attributes, NewMessage, parse_queue_arn
@@ -44,23 +46,21 @@ class DeliveryFailed(Exception):
     """A target was not reached; its text says why."""
 
 
-class Delivery:
-    """One thing to deliver to one target."""
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to deliver to one target, with the rights of a function's execution role."""
 
-    __slots__ = ("body", "ending", "event", "kind")
-
-    def __init__(self, event: AcceptedEvent, payload: bytes, progress: Progress, ending: Ending) -> None:
-        target = ending.targets[0]
-        self.event, self.ending, self.kind = event, ending, target.kind
-        is_letter = target.kind is TargetKind.DEAD_LETTER
-        self.body = payload if is_letter else invocation_record(event, payload, progress, ending)
-
-    @property
-    def attributes(self) -> Attributes:
-        """What goes beside it, where there is place for that."""
-        if self.kind is TargetKind.DEAD_LETTER:
-            return letter_attributes(self.event, self.ending)
-        return {}
+    function: FunctionKey
+    qualified_arn: str
+    role_arn: str
+    arn: str
+    """The target's."""
+    body: bytes
+    object_name: str
+    """What it is called in a bucket."""
+    trace_id: str | None
+    attributes: Attributes = {}
+    """What goes beside it, where there is place for that."""
+    is_success: bool = False
 
 
 class Judge(Protocol):
@@ -96,43 +96,62 @@ class Destinations:
 
     async def deliver(self, event: AcceptedEvent, payload: bytes, progress: Progress, ending: Ending) -> None:
         """Tells the first target of an ending. Raises DeliveryFailed; then it may be tried again."""
-        target: Target = ending.targets[0]
-        found = _ARN.fullmatch(target.arn)
+        target = ending.targets[0]
+        is_letter = target.kind is TargetKind.DEAD_LETTER
+        await self.bring(
+            Delivery(
+                function=event.function,
+                qualified_arn=event.qualified_arn,
+                role_arn=ending.role_arn,
+                arn=target.arn,
+                body=payload if is_letter else invocation_record(event, payload, progress, ending),
+                object_name=bucket_key(event, ending, self._entropy.request_id()),
+                trace_id=event.trace_id,
+                attributes=letter_attributes(event, ending) if is_letter else {},
+                is_success=is_success(ending),
+            )
+        )
+
+    async def bring(self, delivery: Delivery) -> None:
+        """Brings something to its target. Raises DeliveryFailed; then it may be tried again."""
+        arn = delivery.arn
+        found = _ARN.fullmatch(arn)
         service = "" if found is None else found[1]
         if found is None or service not in _ACTIONS:
-            raise DeliveryFailed(f"{target.arn} is nothing that can be delivered to")
-        delivery = Delivery(event, payload, progress, ending)
-        region = Region(found[2]) or event.function.region
-        resource, name = target.arn, ""
-        if service == "s3":
-            name = bucket_key(event, ending, self._entropy.request_id())
-            resource = f"{target.arn}/{name}"
-        caller = self._check(event, ending, _ACTIONS[service], resource)
+            raise DeliveryFailed(f"{arn} is nothing that can be delivered to")
+        region = Region(found[2]) or delivery.function.region
+        resource = f"{arn}/{delivery.object_name}" if service == "s3" else arn
+        caller = self._check(delivery, _ACTIONS[service], resource)
         try:
             match service:
                 case "sqs":
-                    await self._send(target.arn, delivery, caller)
+                    await self._send(arn, delivery, caller)
                 case "lambda":
-                    await self._invoke(target.arn, delivery)
+                    await self._invoke(arn, delivery)
                 case "sns":
-                    await self._publish(region, target.arn, delivery)
+                    await self._publish(region, arn, delivery)
                 case "events":
-                    await self._put_event(region, target.arn, delivery)
+                    await self._put_event(region, arn, delivery)
                 case _:
                     await self._upstream.call(
-                        "s3", region, "put_object", Bucket=found[3], Key=name, Body=delivery.body
+                        "s3",
+                        region,
+                        "put_object",
+                        Bucket=found[3],
+                        Key=delivery.object_name,
+                        Body=delivery.body,
                     )
         except (ApiError, PlatformError, UpstreamError) as error:
             raise DeliveryFailed(str(error) or type(error).__name__) from error
 
-    def _check(self, event: AcceptedEvent, ending: Ending, action: str, resource: str) -> str:
+    def _check(self, delivery: Delivery, action: str, resource: str) -> str:
         """The unique id of the role's session that may do this. Raises DeliveryFailed."""
-        function = event.function
+        function, role_arn = delivery.function, delivery.role_arn
         judgement = self._judge.judge_role(
-            ending.role_arn, function.name, action, resource, source_function_arn=function.arn()
+            role_arn, function.name, action, resource, source_function_arn=function.arn()
         )
         if not judgement.is_allowed:
-            raise DeliveryFailed(f"{ending.role_arn} is not authorized to perform {action} on {resource}")
+            raise DeliveryFailed(f"{role_arn} is not authorized to perform {action} on {resource}")
         return judgement.request.context.single("aws:userid") or ""
 
     async def _send(self, arn: str, delivery: Delivery, sender_id: str) -> None:
@@ -151,7 +170,7 @@ class Destinations:
             body=body,
             sender_id=sender_id,
             attributes=delivery.attributes,
-            trace_header=delivery.event.trace_id,
+            trace_header=delivery.trace_id,
         )
         await self._store.queues.send(key, [message])
 
@@ -161,7 +180,7 @@ class Destinations:
             raise DeliveryFailed(f"the function {arn} does not exist")
         if len(delivery.body) > MAX_ASYNC_PAYLOAD_BYTES:
             raise DeliveryFailed(f"{len(delivery.body)} bytes are too large for the function {arn}")
-        step = advance(delivery.event.trace_id, named.key.arn())
+        step = advance(delivery.trace_id or "", named.key.arn())
         event = AcceptedEvent(
             request_id=self._entropy.request_id(),
             function=named.key,
@@ -183,13 +202,13 @@ class Destinations:
         )
 
     async def _put_event(self, region: Region, arn: str, delivery: Delivery) -> None:
-        outcome = "Success" if is_success(delivery.ending) else "Failure"
+        outcome = "Success" if delivery.is_success else "Failure"
         entry = {
             "Source": "lambda",
             "DetailType": DETAIL_TYPE.format(outcome),
             "Detail": delivery.body.decode(),
             "EventBusName": arn,
-            "Resources": [arn, delivery.event.qualified_arn],
+            "Resources": [arn, delivery.qualified_arn],
         }
         answer = await self._upstream.call("events", region, "put_events", Entries=[entry])
         if answer.get("FailedEntryCount"):

@@ -1,0 +1,147 @@
+"""Records that are given up: told to the mapping's failure destination, if it has one."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from squib.clock import Clock, Entropy
+from squib.event_sources.conditions import Conditions, Problem
+from squib.event_sources.sender import Sent
+from squib.event_sources.stream_access import StreamRecord
+from squib.invoke.destinations import Delivery, DeliveryFailed
+from squib.invoke.records import timestamp
+from squib.model.errors import InvalidParameterValue
+from squib.model.event_source import EventSourceMapping, SourceKind
+from squib.model.function import FunctionVersion
+from squib.model.invocation import FunctionFailed
+from squib.model.units import EpochMs
+from squib.scheduler.retry import RetryDelays
+from squib.scheduler.shards import Discard
+
+_BACKOFF: Final = RetryDelays(first_backoff_ms=200, max_backoff_ms=30_000)  # squib's choice
+_MAX_TRIES: Final = 10  # likewise: some minutes, in which the shard waits
+_ACTIONS: Final = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "s3": "s3:PutObject"}
+_INFO: Final = {SourceKind.KINESIS: "KinesisBatchInfo", SourceKind.DYNAMODB: "DDBStreamBatchInfo"}
+
+_log: Final = logging.getLogger("squib.event_sources")
+
+
+class Discarded(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive records of a shard that are given up."""
+
+    shard_id: str
+    records: Sequence[StreamRecord]
+    why: Discard
+    attempts: int
+    sent: Sent | None
+    """The last invocation with them, if there was one."""
+
+
+Bring: TypeAlias = Callable[[Delivery], Awaitable[None]]
+"""See `invoke.destinations.Destinations.bring`."""
+
+
+class Discards:
+    """Tells what was given up."""
+
+    def __init__(self, bring: Bring, conditions: Conditions, clock: Clock, entropy: Entropy) -> None:
+        self._bring, self._conditions = bring, conditions
+        self._clock, self._entropy = clock, entropy
+
+    def check(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
+        """Whether the destination is one, and the role may use it. Raises InvalidParameterValue."""
+        arn = mapping.on_failure
+        if arn is None:
+            return
+        action = _ACTIONS.get(arn.split(":")[2] if arn.count(":") >= 5 else "")
+        if action is None:
+            raise InvalidParameterValue(f"Invalid destination ARN: {arn}")
+        resource = f"{arn}/*" if action.startswith("s3") else arn
+        if self._conditions.missing(function, (action,), resource) is not None:
+            raise InvalidParameterValue(
+                "The provided execution role does not have permissions to call "
+                f"{action.partition(':')[2]} on {action.partition(':')[0].upper()}"
+            )
+
+    async def tell(
+        self, mapping: EventSourceMapping, given: Discarded, pause: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """Tries for a while; what can't be told is said in the log."""
+        _log.warning(
+            "records_discarded uuid=%s shard=%s count=%d condition=%s",
+            mapping.uuid,
+            given.shard_id,
+            len(given.records),
+            given.why,
+        )
+        if mapping.on_failure is None:
+            return
+        now_ms = self._clock.now_ms()
+        body = discard_record(
+            mapping,
+            given,
+            request_id=self._entropy.request_id() if given.sent is None else given.sent.request_id,
+            now_ms=now_ms,
+            has_payload=":s3:" in mapping.on_failure,
+        )
+        at = datetime.fromtimestamp(now_ms // 1000, UTC)
+        name = (
+            f"aws/lambda/{mapping.uuid}/{given.shard_id}/{at:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-"
+            f"{self._entropy.request_id()}"
+        )
+        for attempt in range(1, _MAX_TRIES + 1):
+            try:
+                role_arn = self._conditions.function(mapping).role_arn
+                await self._bring(
+                    Delivery(
+                        function=mapping.function,
+                        qualified_arn=mapping.function.arn(mapping.qualifier),
+                        role_arn=role_arn,
+                        arn=mapping.on_failure,
+                        body=body,
+                        object_name=name,
+                        trace_id=None,
+                    )
+                )
+                return
+            except (DeliveryFailed, Problem) as error:
+                _log.warning("discard_not_told uuid=%s error=%s", mapping.uuid, error)
+            await pause(_BACKOFF.backoff_ms(attempt, draw=self._entropy.draw()) / 1000)
+        _log.error("discard_given_up uuid=%s shard=%s", mapping.uuid, given.shard_id)
+
+
+def discard_record(
+    mapping: EventSourceMapping, given: Discarded, *, request_id: str, now_ms: EpochMs, has_payload: bool
+) -> bytes:
+    """What a failure destination gets (developer guide, "Retain discarded batch records"). Pure."""
+    first, last = given.records[0], given.records[-1]
+    record: dict[str, Any] = {
+        "requestContext": {
+            "requestId": request_id,
+            "functionArn": mapping.function.arn(),
+            "condition": str(given.why),
+            "approximateInvokeCount": given.attempts,
+        },
+        "version": "1.0",
+        "timestamp": timestamp(now_ms),
+        _INFO[mapping.kind]: {
+            "shardId": given.shard_id,
+            "startSequenceNumber": first.sequence,
+            "endSequenceNumber": last.sequence,
+            "approximateArrivalOfFirstRecord": timestamp(EpochMs(int(first.arrived_at_ms))),
+            "approximateArrivalOfLastRecord": timestamp(EpochMs(int(last.arrived_at_ms))),
+            "batchSize": len(given.records),
+            "streamArn": mapping.source_arn,
+        },
+    }
+    if given.sent is not None:
+        outcome = given.sent.outcome
+        context: dict[str, Any] = {"statusCode": 200, "executedVersion": outcome.executed_version}
+        context["functionError"] = outcome.handled if isinstance(outcome, FunctionFailed) else None
+        record["responseContext"] = context
+    if has_payload:
+        record["payload"] = msgspec.json.encode({"Records": [one.record for one in given.records]}).decode()
+    return msgspec.json.encode(record)

@@ -1,0 +1,373 @@
+"""The poller of a stream, whatever kind it is: one reader for each shard that can be read.
+
+A reader takes records in order, packs them into batches, and does not go on before a batch is done or given
+up. How far it has come is stored after each batch, so that a restart goes on there. With a parallelization
+factor the records of a round are divided by their keys, and a round ends when all parts are done.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from squib.event_sources.base import Tools
+from squib.event_sources.conditions import Problem
+from squib.event_sources.discards import Discarded, Discards
+from squib.event_sources.results import FUNCTION_FAILED, OK, problem
+from squib.event_sources.sender import Sent
+from squib.event_sources.stream_access import (
+    IteratorExpired,
+    Position,
+    Shard,
+    StreamAccess,
+    StreamFailed,
+    StreamGone,
+    StreamRecord,
+)
+from squib.model.event_source import EventSourceMapping
+from squib.model.invocation import FunctionFailed
+from squib.model.stream_checkpoint import STREAM_CHECKPOINTS, StreamCheckpoint, checkpoint_key
+from squib.scheduler.batch_response import REPORT_FAILURES, UnreadableReport, failed_items
+from squib.scheduler.batching import BatchRules, cut, wait_ms
+from squib.scheduler.retry import RetryDelays
+from squib.scheduler.shards import Batch, Discard, ShardRules, after_failure, expired_count, lane
+from squib.store.base import Store, Transaction
+
+SHARDS_PAUSE_S: Final = 10.0  # squib's choice: how often new shards are looked for
+_BACKOFF: Final = RetryDelays(first_backoff_ms=200, max_backoff_ms=30_000)  # squib's choice
+
+_log: Final = logging.getLogger("squib.event_sources")
+
+
+class StreamPoller:
+    """Implements `base.Poller`."""
+
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        tools: Tools,
+        store: Store,
+        discards: Discards,
+        access: StreamAccess,
+    ) -> None:
+        self.mapping, self.tools, self.store = mapping, tools, store
+        self.discards, self.access = discards, access
+        self.batches = BatchRules(mapping.batch_size, (mapping.batching_window_s or 0) * 1000)
+        self.rules = ShardRules.of(mapping)
+        self.lanes = mapping.parallelization_factor or 1
+        self.has_reports = REPORT_FAILURES in (mapping.function_response_types or ())
+        self._checkpoints = store.collection(STREAM_CHECKPOINTS)
+        self._stopping = asyncio.Event()
+        self._done = asyncio.Event()
+        self._reading: set[str] = set()
+        self._look_again = asyncio.Event()
+
+    async def run(self) -> None:
+        end = self.tools.conditions.listen(self._look_again.set)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while not self.is_stopping:
+                    self._look_again.clear()
+                    await self._look(tasks)
+                    await self._either(self._look_again, SHARDS_PAUSE_S)
+        finally:
+            end()
+            self._done.set()
+
+    async def stop(self) -> None:
+        """Waits for invocations under way: a successor must not send the same records."""
+        self._stopping.set()
+        self._look_again.set()
+        await self._done.wait()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Nothing more is to be begun."""
+        return self._stopping.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """So long, or until it stops."""
+        await self._either(self._stopping, seconds)
+
+    @staticmethod
+    async def _either(event: asyncio.Event, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+
+    def wrong(self) -> str | None:
+        """What stands in the way of reading and sending."""
+        try:
+            function = self.tools.conditions.function(self.mapping)
+        except Problem as error:
+            return str(error)
+        arn = self.mapping.source_arn or ""
+        action = self.tools.conditions.missing(function, self.access.actions, arn, is_elsewhere=True)
+        if action is not None:
+            return f"The execution role is not authorized to perform {action} on {arn}"
+        return None
+
+    def report(self, result: str) -> None:
+        """How it went."""
+        if not self.is_stopping:
+            self.tools.results.report(self.mapping.key, result)
+
+    # --- shards
+
+    async def _look(self, tasks: asyncio.TaskGroup) -> None:
+        found = self.wrong()
+        if found is not None:
+            self.report(problem(found))
+            return
+        try:
+            shards = await self.access.shards()
+        except (StreamGone, StreamFailed) as error:
+            self.report(problem(str(error)))
+            return
+        ids = {shard.shard_id for shard in shards}
+        is_beginning = not any(self._checkpoint(shard) for shard in shards)
+        for shard in shards:
+            if shard.shard_id in self._reading:
+                continue
+            checkpoint = self._checkpoint(shard)
+            if checkpoint is None:
+                checkpoint = StreamCheckpoint(
+                    shard_id=shard.shard_id,
+                    begun_at_ms=self.tools.clock.now_ms(),
+                    is_first=is_beginning,
+                )
+                await self.keep(checkpoint)
+            waits_for = [parent for parent in shard.parents if parent in ids]
+            if checkpoint.is_finished or not all(self._is_finished(parent) for parent in waits_for):
+                continue
+            self._reading.add(shard.shard_id)
+            tasks.create_task(self._read(checkpoint))
+
+    async def _read(self, checkpoint: StreamCheckpoint) -> None:
+        try:
+            await ShardReader(self, checkpoint).run()
+        except Exception:
+            _log.exception("shard_failed uuid=%s shard=%s", self.mapping.uuid, checkpoint.shard_id)
+            await self.pause(SHARDS_PAUSE_S)
+        finally:
+            self._reading.discard(checkpoint.shard_id)
+            self._look_again.set()
+
+    def _checkpoint(self, shard: Shard) -> StreamCheckpoint | None:
+        return self._checkpoints.peek(checkpoint_key(self.mapping, shard.shard_id))
+
+    def _is_finished(self, shard_id: str) -> bool:
+        found = self._checkpoints.peek(checkpoint_key(self.mapping, shard_id))
+        return found is not None and found.is_finished
+
+    async def keep(self, checkpoint: StreamCheckpoint) -> None:
+        """Stores it."""
+        key = checkpoint_key(self.mapping, checkpoint.shard_id)
+
+        def decide(transaction: Transaction) -> None:
+            transaction.put(STREAM_CHECKPOINTS, key, checkpoint)
+
+        await self.store.write(decide)
+
+
+class ShardReader:
+    """Reads one shard from its checkpoint on, until its end or until the poller stops."""
+
+    def __init__(self, poller: StreamPoller, checkpoint: StreamCheckpoint) -> None:
+        self._poller, self._checkpoint = poller, checkpoint
+        self._access, self._tools = poller.access, poller.tools
+        self._waiting: deque[StreamRecord] = deque()
+        self._iterator: str | None = None
+        self._is_closed = False
+        self._refusals = 0
+
+    async def run(self) -> None:
+        """Returns at the end of the shard, when the poller stops, or when something stands in the way."""
+        poller = self._poller
+        while not poller.is_stopping and poller.wrong() is None:
+            round_ = await self._gather()
+            if round_:
+                await self._work(round_)
+            elif self._is_closed and not self._waiting:
+                await self._keep(msgspec.structs.replace(self._checkpoint, is_finished=True))
+                return
+
+    # --- taking
+
+    async def _gather(self) -> list[StreamRecord]:
+        """As many records as one round takes, when there are enough of them or the window is over."""
+        poller, rules = self._poller, self._poller.batches
+        most = rules.max_count * poller.lanes
+        first_at_ms: float | None = None
+        while not poller.is_stopping:
+            if len(self._waiting) < most and not self._is_closed:
+                await self._fetch(most - len(self._waiting))
+            if not self._waiting and self._is_closed:
+                return []
+            now_ms = self._tools.clock.monotonic_ms()
+            left_ms = 0.0
+            if self._waiting:
+                first_at_ms = now_ms if first_at_ms is None else first_at_ms
+                size_bytes = sum(_size_bytes(one) for one in self._waiting)
+                left_ms = wait_ms(
+                    rules, len(self._waiting), size_bytes, first_at_ms=first_at_ms, now_ms=now_ms
+                )
+                if left_ms <= 0 or self._is_closed:
+                    return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            pause_s = self._access.pause_s
+            await poller.pause(min(pause_s, left_ms / 1000) if left_ms else pause_s)
+            if poller.wrong() is not None:
+                return []
+        return []
+
+    async def _fetch(self, limit: int) -> None:
+        try:
+            if self._iterator is None:
+                self._iterator = await self._access.iterator(self._checkpoint.shard_id, self._position())
+            records, following = await self._access.read(self._iterator, limit, self._checkpoint.shard_id)
+        except IteratorExpired:
+            self._iterator = None
+            return
+        except (StreamGone, StreamFailed) as error:
+            self._refusals += 1
+            self._poller.report(problem(str(error)))
+            draw = self._tools.entropy.draw()
+            await self._poller.pause(_BACKOFF.backoff_ms(self._refusals, draw=draw) / 1000)
+            return
+        self._refusals = 0
+        self._iterator, self._is_closed = following, following is None
+        self._waiting.extend(records)
+
+    def _position(self) -> Position:
+        """After what is waiting, or done; else where the mapping says that it begins."""
+        checkpoint, mapping = self._checkpoint, self._poller.mapping
+        after = self._waiting[-1].sequence if self._waiting else checkpoint.sequence
+        if after is not None:
+            return Position(after=after)
+        if not checkpoint.is_first or mapping.starting_position == "TRIM_HORIZON":
+            return Position(is_start=True)
+        if mapping.starting_position == "AT_TIMESTAMP":
+            return Position(at_ms=mapping.starting_position_timestamp_ms)
+        return Position(at_ms=checkpoint.begun_at_ms)
+
+    # --- working
+
+    async def _work(self, records: Sequence[StreamRecord]) -> None:
+        """Returns when all are done or given up, or, without that, when the poller stops."""
+        lanes = self._poller.lanes
+        wanted = [one for one in records if one.is_wanted]
+        if lanes == 1:
+            is_done = await self._work_on(wanted, is_alone=True)
+        else:
+            parts: list[list[StreamRecord]] = [[] for _ in range(lanes)]
+            for one in wanted:
+                parts[lane(one.lane_key, lanes)].append(one)
+            async with asyncio.TaskGroup() as tasks:
+                works = [tasks.create_task(self._work_on(part, is_alone=False)) for part in parts]
+            is_done = all(work.result() for work in works)
+        if is_done:
+            await self._advance(records[-1].sequence)
+
+    async def _work_on(self, records: Sequence[StreamRecord], *, is_alone: bool) -> bool:
+        """False: the poller stops, and some are not done. `is_alone`: how far it comes is how far the shard
+        has come."""
+        encoded = [msgspec.json.encode(one.record) for one in records]
+        parts = cut([len(one) for one in encoded], self._poller.batches)
+        plan = deque(Batch(part.stop - part.start) for part in parts)
+        at, refusals = 0, 0
+        while plan:
+            poller = self._poller
+            if poller.is_stopping:
+                return False
+            batch = plan.popleft()
+            part = records[at : at + batch.size]
+            now_ms = self._tools.clock.now_ms()
+            old = expired_count([one.arrived_at_ms for one in part], poller.rules, now_ms=now_ms)
+            if old:
+                await self._discard(part[:old], Discard.AGE, batch.failures, None)
+                if old < batch.size:
+                    plan.appendleft(Batch(batch.size - old))
+                at += old
+                continue
+            event = b'{"Records":[' + b",".join(encoded[at : at + batch.size]) + b"]}"
+            sent = await self._tools.sender.send(poller.mapping, event, None)
+            if not isinstance(sent, Sent) and not sent.is_lasting:
+                poller.report(problem(sent.reason))
+                refusals += 1
+                plan.appendleft(batch)
+                await self._back_off(refusals)
+                continue
+            refusals = 0
+            failed_at = self._failed_at(sent, part) if isinstance(sent, Sent) else 0
+            if failed_at is None:
+                poller.report(OK)
+                at += batch.size
+            else:
+                poller.report(FUNCTION_FAILED if isinstance(sent, Sent) else problem(sent.reason))
+                after = after_failure(batch, poller.rules, failed_at=failed_at)
+                at += after.done
+                if after.discarded:
+                    told = sent if isinstance(sent, Sent) else None
+                    await self._discard(
+                        part[after.done : after.done + after.discarded],
+                        Discard.RETRIES,
+                        batch.failures + 1,
+                        told,
+                    )
+                    at += after.discarded
+                plan.extendleft(reversed(after.again))
+                if after.again and len(after.again) == 1 and not after.done:
+                    await self._back_off(after.again[0].failures)
+            if is_alone and at:
+                await self._advance(records[at - 1].sequence)
+        return True
+
+    def _failed_at(self, sent: Sent, part: Sequence[StreamRecord]) -> int | None:
+        """The first record that has failed; None when all is done."""
+        if isinstance(sent.outcome, FunctionFailed):
+            return 0
+        if not self._poller.has_reports:
+            return None
+        numbers = [one.sequence for one in part]
+        try:
+            failed = failed_items(sent.outcome.payload, frozenset(numbers))
+        except UnreadableReport:
+            return 0
+        return min((numbers.index(one) for one in failed), default=None)
+
+    async def _back_off(self, times: int) -> None:
+        draw = self._tools.entropy.draw()
+        await self._poller.pause(_BACKOFF.backoff_ms(times, draw=draw) / 1000)
+
+    async def _discard(
+        self, records: Sequence[StreamRecord], why: Discard, attempts: int, sent: Sent | None
+    ) -> None:
+        await self._poller.discards.tell(
+            self._poller.mapping,
+            Discarded(
+                shard_id=self._checkpoint.shard_id,
+                records=records,
+                why=why,
+                attempts=attempts,
+                sent=sent,
+            ),
+            self._poller.pause,
+        )
+
+    async def _advance(self, sequence: str) -> None:
+        if sequence != self._checkpoint.sequence:
+            await self._keep(msgspec.structs.replace(self._checkpoint, sequence=sequence))
+
+    async def _keep(self, checkpoint: StreamCheckpoint) -> None:
+        self._checkpoint = checkpoint
+        await self._poller.keep(checkpoint)
+
+
+def _size_bytes(record: StreamRecord) -> int:
+    """About what it takes in an event."""
+    return 200 + len(str(record.record))
