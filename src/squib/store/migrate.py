@@ -2,9 +2,13 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from squib.model.errors import PlatformError
 from squib.store.queries import MIGRATIONS, QUERIES, Migration
+
+SEALED_SINCE: Final = 3
+"""Databases of this schema version and later hold sealed secrets; their key was made before they were."""
 
 
 class SchemaTooNew(PlatformError):

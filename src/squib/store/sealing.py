@@ -39,11 +39,21 @@ class Seal:
         """With the data directory's key; a new one is on disk when this returns. Raises PlatformError for a
         file that holds no key: without the right one, nothing that was sealed can be opened again."""
         path = data_dir / FILE_NAME
+        if not path.exists():
+            _write(path, entropy.token(_KEY_BYTES))
+        return Seal.load(data_dir, entropy)
+
+    @staticmethod
+    def load(data_dir: Path, entropy: Entropy) -> "Seal":
+        """The same where there must be a key already. Raises PlatformError when it is lost, too: with a new
+        one in its place nobody would notice, and the old one could not come back."""
+        path = data_dir / FILE_NAME
         try:
             key = path.read_bytes()
         except FileNotFoundError:
-            key = entropy.token(_KEY_BYTES)
-            _write(path, key)
+            raise PlatformError(
+                f"{path} is missing, and the database beside it holds what it has sealed: restore the file"
+            ) from None
         if len(key) != _KEY_BYTES:
             raise PlatformError(f"{path} holds no key of {_KEY_BYTES} bytes: restore it from a backup")
         return Seal(key, entropy)

@@ -24,7 +24,7 @@ from squib.store.data_dir import DataDirLock, make_private_file
 from squib.store.documents import Documents
 from squib.store.log_segments import Segments
 from squib.store.logs import FileLogs, recover_open_streams
-from squib.store.migrate import migrate
+from squib.store.migrate import SEALED_SINCE, migrate, schema_version
 from squib.store.queries import QUERIES
 from squib.store.queues import SqliteQueues
 from squib.store.sealing import Seal
@@ -168,10 +168,12 @@ class SqliteStore:
         await self.close()
 
     def _open(self, options: StoreOptions, clock: Clock) -> None:
-        self._seal = Seal.load_or_create(options.data_dir, SystemEntropy())
-        self._documents = Documents(self._seal)
         make_private_file(self._path)
         self._connection = self._connect("configure_writer")
+        has_sealed = schema_version(self._connection) >= SEALED_SINCE
+        load = Seal.load if has_sealed else Seal.load_or_create
+        self._seal = load(options.data_dir, SystemEntropy())
+        self._documents = Documents(self._seal)
         migrate(self._connection)
         segments = Segments(options.data_dir / "logs", segment_bytes=options.log_segment_bytes)
         self._connection.execute(QUERIES["begin_write"])

@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from squib.clock import SystemClock
+from squib.model.errors import PlatformError
 from squib.model.item import ItemKey, Kind
 from squib.model.secret import SecretMap
 from squib.model.units import AccountId, Region
 from squib.store.documents import UnreadableRow
+from squib.store.migrate import SEALED_SINCE, migrate
+from squib.store.queries import MIGRATIONS
 from squib.store.sealing import FILE_NAME
 from squib.store.sqlite import StoreOptions, open_store
 
@@ -59,9 +62,9 @@ def test_secrets_come_back_and_the_files_of_the_database_show_none_of_them(tmp_p
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_database_without_its_key_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_database_with_the_key_of_another_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, ("a", SECRET))
-    (tmp_path / FILE_NAME).unlink()
+    (tmp_path / FILE_NAME).write_bytes(b"k" * 32)
     with pytest.raises(UnreadableRow, match=f"secrets of the thing a that {FILE_NAME} does not open"):
         read(tmp_path)
 
@@ -87,3 +90,21 @@ def test_a_secret_shows_its_names_alone() -> None:
     assert repr(SECRET) == "Thing(label='shown', secrets=SecretMap(TOKEN, OTHER))"
     assert SECRET.secrets != SecretMap({})
     assert hash(SecretMap({"a": "b"})) == hash(SecretMap({"a": "b"}))
+
+
+def test_a_lost_key_is_asked_back_and_no_other_made_in_its_place(tmp_path: Path) -> None:
+    write(tmp_path, ("a", Thing("nothing sealed")))
+    lost = (tmp_path / FILE_NAME).rename(tmp_path / "elsewhere")
+    with pytest.raises(PlatformError, match="restore the file"):
+        read(tmp_path)
+    assert not (tmp_path / FILE_NAME).exists()
+    lost.rename(tmp_path / FILE_NAME)
+    assert read(tmp_path) == Thing("nothing sealed")
+
+
+def test_a_database_from_before_there_were_keys_gets_one(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "squib.db", isolation_level=None)
+    migrate(connection, MIGRATIONS[: SEALED_SINCE - 1])
+    connection.close()
+    write(tmp_path, ("a", SECRET))
+    assert read(tmp_path) == SECRET
