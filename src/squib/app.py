@@ -294,6 +294,7 @@ class _Parts:
             entropy,
             options,
             trusts_lambda=ExecutionRoles(identities).trusts_lambda,
+            may=lambda *asked: self._permissions.judge_role(*asked).is_allowed,
             allocation=self._provisioned.allocation,
             event_sources={kind: source.check for kind, source in self._event_sources.kinds.items()},
         )

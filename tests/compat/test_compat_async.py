@@ -1,8 +1,10 @@
 """Asynchronous invocation with real clients: acceptance, retries, destinations, dead letters, recursion."""
 
+import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -222,6 +224,22 @@ def test_dead_letters_go_to_standard_queues_and_topics_only(squib: Squib, arn: s
         squib.create(WORK, DeadLetterConfig={"TargetArn": arn})
 
 
+def test_a_role_must_be_able_to_send_dead_letters(squib: Squib) -> None:
+    said = "The provided execution role does not have permissions to call SendMessage on SQS"
+    queue = Queue(squib)
+    poor = squib.role(unique_name("poor"), managed=(LOGS,))
+    with pytest.raises(ClientError, match=said):
+        squib.create(WORK, Role=poor, DeadLetterConfig={"TargetArn": queue.arn})
+    function = deploy(
+        squib, WORK, may("sqs:SendMessage", queue.arn), DeadLetterConfig={"TargetArn": queue.arn}
+    )
+    with pytest.raises(ClientError, match=said):
+        function.configure(Role=poor)
+    with pytest.raises(ClientError, match="to call Publish on SNS"):
+        function.configure(DeadLetterConfig={"TargetArn": TOPIC})
+    function.configure(Role=poor, DeadLetterConfig={"TargetArn": ""})
+
+
 def test_a_function_can_be_told(squib: Squib) -> None:
     queue = Queue(squib)
     second = deploy(squib, WORK, may("sqs:SendMessage", queue.arn))
@@ -433,3 +451,37 @@ def handler(event, context):
     )
     assert arn == function.arn
     assert has_time
+
+
+def test_what_happens_to_events_is_measured(squib: Squib) -> None:
+    function = deploy(squib, WORK)  # its role may not send
+    gone = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
+    tell(function, failure=gone, MaximumRetryAttempts=0)
+    hand_in(function, {"fail": 1})
+    hand_in(function, {"n": 1})
+    cloudwatch = squib.client("cloudwatch", REGION)
+
+    def total(metric: str) -> float:
+        now = datetime.now(UTC)
+        answer = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": function.name}],
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=5),
+            Period=60,
+            Statistics=["Sum"],
+        )
+        return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+    for metric, least in (
+        ("AsyncEventsReceived", 2),
+        ("AsyncEventsDropped", 1),
+        ("DestinationDeliveryFailures", 1),
+        ("Invocations", 2),
+    ):
+        eventually(functools.partial(is_at_least, total, metric, least), within_s=20, what=metric)
+
+
+def is_at_least(total: Callable[[str], float], metric: str, least: float) -> bool:
+    return total(metric) >= least

@@ -27,6 +27,7 @@ from squib.model.errors import InvalidParameterValue, ResourceConflict
 from squib.model.function import (
     FUNCTIONS,
     CodeRef,
+    FunctionKey,
     FunctionRecord,
     FunctionVersion,
     LastUpdateStatus,
@@ -63,6 +64,7 @@ class ChangeService:
         objects: S3Objects,
         usage: CodeUsage,
         trusts_lambda: Callable[[str], bool],
+        may: Callable[[str, str, str, str], bool],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -70,6 +72,7 @@ class ChangeService:
         self._objects = objects
         self._usage = usage
         self._trusts_lambda = trusts_lambda
+        self._may = may
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -97,6 +100,7 @@ class ChangeService:
         }
         check_snap_start(fields.get("snap_start", "None"), fields["runtime"])
         self._check_role(fields)
+        self._check_dead_letters(key, fields["role_arn"], fields.get("dead_letter_arn"))
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
         check_tags(tags)
         arns: Sequence[str] = given.get("Layers") or ()
@@ -188,8 +192,12 @@ class ChangeService:
         reference = unqualified(reference_of(call))
         parameters.refuse_unsupported(call.operation, given, handled=_UPDATE_CONFIGURATION)
         fields = parameters.fields(given, account_id=call.account_id)
-        self._record(reference)
+        before = self._record(reference).declared
         self._check_role(fields)
+        if fields.keys() & {"role_arn", "dead_letter_arn"}:
+            role_arn = fields.get("role_arn", before.role_arn)
+            target_arn = fields.get("dead_letter_arn", before.dead_letter_arn)
+            self._check_dead_letters(reference.key, role_arn, target_arn)
         logging: Mapping[str, Any] = given.get("LoggingConfig") or {}
         arns: Sequence[str] | None = given.get("Layers")
         attached(arns or (), reference.key, call.principal, self._store.memory)
@@ -254,6 +262,15 @@ class ChangeService:
     def _check_role(self, fields: Mapping[str, Any]) -> None:
         if "role_arn" in fields and not self._trusts_lambda(fields["role_arn"]):
             raise parameters.not_assumable()
+
+    def _check_dead_letters(self, function: FunctionKey, role_arn: str, target_arn: str | None) -> None:
+        if target_arn is None:
+            return
+        service, call = ("SQS", "SendMessage") if ":sqs:" in target_arn else ("SNS", "Publish")
+        if not self._may(role_arn, function.name, f"{service.lower()}:{call}", target_arn):
+            raise InvalidParameterValue(
+                f"The provided execution role does not have permissions to call {call} on {service}"
+            )
 
     async def _store_archive(self, content: bytes, plan: ArchivePlan) -> CodeRef:
         digest = await self._store.blobs.put(content)

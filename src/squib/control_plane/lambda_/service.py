@@ -56,10 +56,12 @@ class LambdaService:
         options: LambdaOptions | None = None,
         *,
         trusts_lambda: Callable[[str], bool],
+        may: Callable[[str, str, str, str], bool] = lambda role_arn, session, action, resource: True,
         event_sources: Mapping[SourceKind, SourceCheck] | None = None,
         allocation: Callable[[ProvisionedConcurrency], Allocation] = lambda declared: Allocation(),
     ) -> None:
-        """`trusts_lambda` tells whether the role of an ARN exists and lets Lambda assume it. `event_sources`:
+        """`trusts_lambda` tells whether the role of an ARN exists and lets Lambda assume it, `may`
+        whether a session of it may do an action on a resource. `event_sources`:
         the kinds of sources that are polled, each with its check of a mapping. `allocation` tells what there
         is of provisioned concurrency."""
         options = options or LambdaOptions()
@@ -70,7 +72,7 @@ class LambdaService:
             FunctionService(
                 store, self.code_locations, usage, account_concurrency=options.account_concurrency
             ),
-            ChangeService(store, clock, entropy, objects, usage, trusts_lambda),
+            ChangeService(store, clock, entropy, objects, usage, trusts_lambda, may),
             VersionService(store, clock, entropy, usage),
             AliasService(store, entropy),
             LayerService(store, clock, self.code_locations, objects, usage),
