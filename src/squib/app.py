@@ -298,6 +298,7 @@ class _Parts:
             allocation=self._provisioned.allocation,
             event_sources={kind: source.check for kind, source in self._event_sources.kinds.items()},
         )
+        denials = Denials()
         services: dict[str, registry.Service] = {
             "lambda": lambda_service,
             "logs": LogsService(store.logs),
@@ -307,6 +308,7 @@ class _Parts:
                     identities=identities,
                     callers=callers,
                     organization=machine.organization,
+                    denials=denials,
                     keyring=keyring,
                     messages=AuthorizationMessages(store.seal),
                     issuer=_issuer(settings, clock),
@@ -327,7 +329,6 @@ class _Parts:
             may_recur=dispatcher.may_recur,
         )
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
-        denials = Denials()
         self._gateway = Gateway(
             handlers=handlers,
             credentials=keyring,
@@ -350,7 +351,7 @@ class _Parts:
                 denials_page.PREFIX: denials_page.DenialsPage(denials).answer,
             },
             urls=FunctionUrls(
-                store.collection(FUNCTION_URLS), self._permissions, invoke.invoke, domain=domain
+                store.collection(FUNCTION_URLS), self._permissions, invoke.invoke, denials, domain=domain
             ),
         )
         limits = HttpLimits(max_body_bytes=MAX_CREATE_REQUEST_BYTES)

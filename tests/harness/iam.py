@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from squib.access.callers import CallerBook
+from squib.access.denials import Denials
 from squib.access.organization import Organization
 from squib.clock import SystemClock, SystemEntropy
 from squib.control_plane.iam import IamService
@@ -73,10 +74,12 @@ class World:
             entropy,
         )
         self.callers = CallerBook(self.identities)
+        self.denials = Denials()
         self.sts = Sts(
             identities=self.identities,
             callers=self.callers,
             organization=organization or Organization(),
+            denials=self.denials,
             keyring=self.keyring,
             messages=AuthorizationMessages(self.seal),
             issuer=issuer,

@@ -10,6 +10,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from squib.access.denials import Denials
+from squib.access.permissions import Judgement
 from squib.gateway.wire import cors, url_event, url_reply
 from squib.iam.context import Value, lambda_keys
 from squib.model.errors import (
@@ -42,13 +44,6 @@ Authenticate = Callable[[RoutedCall], AuthenticatedCall]
 """Who signed a call. Raises ApiError."""
 
 
-class Verdict(Protocol):
-    """What a judge says."""
-
-    @property
-    def is_allowed(self) -> bool: ...
-
-
 class Judge(Protocol):
     """Decides by all policies of caller and function."""
 
@@ -59,7 +54,7 @@ class Judge(Protocol):
         resource: str,
         account_id: AccountId,
         call_keys: Callable[[], Mapping[str, Value]],
-    ) -> Verdict: ...
+    ) -> Judgement: ...
 
 
 class FunctionUrls:
@@ -70,6 +65,7 @@ class FunctionUrls:
         urls: Collection[ItemKey, FunctionUrl],
         judge: Judge,
         invoke: Handler,
+        denials: Denials,
         *,
         domain: str | None = None,
     ) -> None:
@@ -77,6 +73,7 @@ class FunctionUrls:
         self._urls = urls
         self._judge = judge
         self._invoke = invoke
+        self._denials = denials
         self._domain = domain or "localhost"
         self._by_id: dict[str, FunctionUrl] = {}
         self._generation = -1
@@ -177,7 +174,9 @@ class FunctionUrls:
             }
 
         for action in _ACTIONS:
-            if not self._judge.judge(principal, action, arn, url.function.account_id, keys).is_allowed:
+            judgement = self._judge.judge(principal, action, arn, url.function.account_id, keys)
+            if not judgement.is_allowed:
+                self._denials.note(request.request_id, judgement, at_ms=request.received_at_ms)
                 raise AccessDenied(_FORBIDDEN)
         return principal, access_key_id
 

@@ -3,13 +3,17 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+from squib.access.denials import Denials
+from squib.access.permissions import Judgement
 from squib.gateway.function_url import FunctionUrls
 from squib.gateway.wire.url_reply import Reply
-from squib.iam.context import Value
+from squib.iam.caller import caller_of
+from squib.iam.context import Context, Value
+from squib.iam.evaluate import Decision, Missing, Outcome, Request, RootAccess
 from squib.model.errors import (
     ApiError,
     MissingAuthenticationToken,
@@ -25,6 +29,7 @@ from squib.model.identity import ANONYMOUS, Principal, root_principal
 from squib.model.item import ItemKey
 from squib.model.limits import MAX_SYNC_PAYLOAD_BYTES
 from squib.model.operation import AuthenticatedCall, AuthorizedCall, OperationResult, RawRequest, RoutedCall
+from squib.model.policy import PolicyType
 from squib.model.units import AccountId, EpochMs, Region, RequestId
 
 ACCOUNT, REGION = AccountId("111111111111"), Region("us-east-1")
@@ -65,10 +70,6 @@ class Urls:
         raise NotImplementedError
 
 
-class Verdict(NamedTuple):
-    is_allowed: bool
-
-
 class World:
     """URLs on a function that answers `result`, or raises it."""
 
@@ -80,7 +81,8 @@ class World:
         self.keys: list[Mapping[str, Value]] = []
         self.calls: list[AuthorizedCall] = []
         self.signer: Principal | None = None
-        self.function_urls = FunctionUrls(self.stored, self, self.invoke)
+        self.denials = Denials()
+        self.function_urls = FunctionUrls(self.stored, self, self.invoke, self.denials)
 
     def judge(
         self,
@@ -89,10 +91,21 @@ class World:
         resource: str,
         account_id: AccountId,
         call_keys: Callable[[], Mapping[str, Value]],
-    ) -> Verdict:
+    ) -> Judgement:
         self.asked.append((principal.arn, action, resource))
         self.keys.append(call_keys())
-        return Verdict(action in self.allowed)
+        if action in self.allowed:
+            decision = Decision(Outcome.ALLOW, RootAccess())
+        else:
+            decision = Decision(Outcome.IMPLICIT_DENY, Missing(PolicyType.RESOURCE))
+        request = Request(
+            caller=caller_of(principal),
+            action=action,
+            resource=resource,
+            account_id=account_id,
+            context=Context({}, now_ms=AT_MS),
+        )
+        return Judgement(request, decision)
 
     async def invoke(self, call: AuthorizedCall) -> OperationResult:
         self.calls.append(call)
@@ -175,6 +188,8 @@ def test_each_of_the_two_actions_is_needed(missing: str) -> None:
     world.allowed.discard(missing)
     answer = world.get(f"{PATH_PREFIX}one/")
     assert answer.status == 403 and message(answer).startswith("Forbidden.")
+    denial = world.denials.find(RequestId("id"))
+    assert denial is not None and denial.policy_type == "resource"
     assert ("x-amzn-ErrorType", "AccessDeniedException") in answer.headers
     assert world.calls == []
 

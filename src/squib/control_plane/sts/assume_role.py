@@ -2,6 +2,7 @@
 
 import msgspec
 
+from squib.access.permissions import Judgement
 from squib.access.role_trust import trust_of
 from squib.control_plane.sts.lookup import Sts
 from squib.control_plane.sts.sessions import (
@@ -100,4 +101,5 @@ def _check_allowed(
         has_source_identity=source_identity is not None,
     )
     if not decision.is_allowed:
+        sts.denials.note(call.request_id, Judgement(request, decision), at_ms=call.received_at_ms)
         raise AccessDenied(denial_message(request, decision))

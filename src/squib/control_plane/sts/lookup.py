@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from squib.access.callers import CallerBook
+from squib.access.denials import Denials
 from squib.access.organization import Organization
 from squib.control_plane.sts.issuer import Issuer
 from squib.store.authorization_messages import AuthorizationMessages
@@ -17,6 +18,8 @@ class Sts:
     identities: Identities
     callers: CallerBook
     organization: Organization
+    denials: Denials
+    """Where refusals are explained."""
     keyring: KeyRing
     messages: AuthorizationMessages
     issuer: Issuer | None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from squib.access.permissions import Judgement
 from squib.access.role_trust import trust_of
 from squib.control_plane.sts.issuer import WebIdentity
 from squib.control_plane.sts.lookup import Sts
@@ -64,7 +65,7 @@ async def assume_role_with_web_identity(sts: Sts, call: AuthorizedCall) -> Opera
         **web_identity_keys(identity.issuer, _claims(identity)),
         "aws:FederatedProvider": provider,
     }
-    _, decision = may_assume(
+    request, decision = may_assume(
         provider_caller(provider),
         role_arn=arn,
         trust=trust_of(role, sts.identities),
@@ -75,6 +76,7 @@ async def assume_role_with_web_identity(sts: Sts, call: AuthorizedCall) -> Opera
         has_source_identity=source_identity is not None,
     )
     if not decision.is_allowed:
+        sts.denials.note(call.request_id, Judgement(request, decision), at_ms=call.received_at_ms)
         raise AccessDenied(_DENIED)
     session = Session(
         name=call.input["RoleSessionName"],
