@@ -306,3 +306,33 @@ def test_streams_that_cannot_be_read_are_refused(moto: Moto, fed: Squib) -> None
             **given,
             DestinationConfig={"OnFailure": {"Destination": queue.arn}},
         )
+
+
+def test_a_tumbling_window_hands_state_on_and_has_a_last_invocation(moto: Moto, fed: Squib) -> None:
+    results, stream = Queue(fed), Stream(moto, "windowed")
+    stream.put("a", "b", "c")
+    source = (
+        "import json, os, boto3\n"
+        "sqs = boto3.client('sqs', endpoint_url=os.environ['AWS_ENDPOINT_URL'])\n"
+        "def handler(event, context):\n"
+        "    count = event['state'].get('count', 0) + len(event['Records'])\n"
+        "    if event['isFinalInvokeForWindow']:\n"
+        "        sqs.send_message(QueueUrl=os.environ['RESULTS'], MessageBody=json.dumps(event))\n"
+        "    return {'state': {'count': count}}\n"
+    )
+    mapping = Mapped(
+        fed,
+        reader(fed, results, source),
+        stream.arn,
+        StartingPosition="TRIM_HORIZON",
+        BatchSize=1,
+        TumblingWindowInSeconds=2,
+    )
+    counted = 0
+    while counted < 3:  # more than one window, where one has ended between two records
+        for event in events_of(results.take()):
+            assert event["Records"] == [] and not event["isWindowTerminatedEarly"]
+            assert event["eventSourceARN"] == stream.arn
+            counted += event["state"]["count"]
+    assert counted == 3
+    mapping.delete()

@@ -270,3 +270,93 @@ def test_what_cannot_be_polled_is_refused(squib: Squib) -> None:
     )
     assert "AWS.SimpleQueueService.NonExistentQueue" in refusal(squib, reader, queue.arn + "x")
     assert "region" in refusal(squib, reader, queue.arn.replace("eu-west-1", "eu-west-2"))
+
+
+def test_no_more_batches_run_at_once_than_the_mapping_allows(squib: Squib) -> None:
+    results, queue = Queue(squib), Queue(squib)
+    source = (
+        "import json, os, time, boto3\n"
+        "sqs = boto3.client('sqs', endpoint_url=os.environ['AWS_ENDPOINT_URL'])\n"
+        "def handler(event, context):\n"
+        "    began = time.time()\n"
+        "    time.sleep(0.2)\n"
+        "    body = json.dumps([began, time.time()])\n"
+        "    sqs.send_message(QueueUrl=os.environ['RESULTS'], MessageBody=body)\n"
+    )
+    mapping = Mapped(
+        squib,
+        collector(squib, results, source),
+        queue.arn,
+        BatchSize=1,
+        ScalingConfig={"MaximumConcurrency": 2},
+    )
+    queue.send(*(str(number) for number in range(12)))
+    spans = sorted(json.loads(one["Body"]) for one in results.take(12))
+    for began, _ in spans:
+        assert sum(start <= began < end for start, end in spans) <= 2
+    assert any(sum(start <= began < end for start, end in spans) == 2 for began, _ in spans)
+    mapping.delete()
+
+
+def test_a_batch_under_way_is_finished_when_squib_stops() -> None:
+    with Squib() as squib:
+        results, queue = Queue(squib), Queue(squib)
+        source = (
+            "import os, time, boto3\n"
+            "sqs = boto3.client('sqs', endpoint_url=os.environ['AWS_ENDPOINT_URL'])\n"
+            "def handler(event, context):\n"
+            "    sqs.send_message(QueueUrl=os.environ['RESULTS'], MessageBody='began')\n"
+            "    time.sleep(1)\n"
+        )
+        Mapped(squib, collector(squib, results, source), queue.arn)
+        queue.send("one")
+        results.take()
+        assert squib.stop() == 0
+        squib.start()
+        assert Queue(squib, queue.name).depth() == (0, 0)
+
+
+def test_an_update_while_a_batch_runs_neither_loses_nor_doubles_it(squib: Squib) -> None:
+    results, queue = Queue(squib), Queue(squib)
+    source = (
+        "import json, os, time, boto3\n"
+        "sqs = boto3.client('sqs', endpoint_url=os.environ['AWS_ENDPOINT_URL'])\n"
+        "def handler(event, context):\n"
+        "    time.sleep(0.3)\n"
+        "    sqs.send_message(QueueUrl=os.environ['RESULTS'], MessageBody=json.dumps(event))\n"
+    )
+    mapping = Mapped(squib, collector(squib, results, source), queue.arn, BatchSize=2)
+    bodies = [str(number) for number in range(30)]
+    queue.send(*bodies[:20])
+    for size in (3, 4, 5):
+        mapping.update(BatchSize=size)
+    queue.send(*bodies[20:])
+    mapping.update(Enabled=False)
+    mapping.update(Enabled=True)
+    found: list[str] = []
+    while len(found) < len(bodies):
+        found += bodies_of(results.take())
+    assert sorted(found) == sorted(bodies)
+    eventually(lambda: queue.depth() == (0, 0))
+    mapping.delete()
+
+
+def test_a_queue_and_a_function_that_go_round_are_stopped(squib: Squib) -> None:
+    queue = Queue(squib, VisibilityTimeout=1)
+    source = (
+        "import os, boto3\n"
+        "sqs = boto3.client('sqs', endpoint_url=os.environ['AWS_ENDPOINT_URL'])\n"
+        "def handler(event, context):\n"
+        "    body = str(int(event['Records'][0]['body']) + 1)\n"
+        "    header = os.environ['_X_AMZN_TRACE_ID']\n"
+        "    trace = {'AWSTraceHeader': {'DataType': 'String', 'StringValue': header}}\n"
+        "    url = os.environ['RESULTS']\n"
+        "    sqs.send_message(QueueUrl=url, MessageBody=body, MessageSystemAttributes=trace)\n"
+    )
+    mapping = Mapped(squib, collector(squib, queue, source, Timeout=1), queue.arn, BatchSize=1)
+    queue.send("0")
+    mapping.wait_result("Recursive loop")
+    mapping.update(Enabled=False)
+    eventually(lambda: queue.depth() == (1, 0))
+    assert [one["Body"] for one in queue.take()] == ["16"]
+    mapping.delete()

@@ -37,8 +37,6 @@ class StreamSource:
         self._service, self._needs, self._access = service, needs, access
 
     async def check(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
-        if mapping.tumbling_window_s:
-            raise UnsupportedParameter("CreateEventSourceMapping", "TumblingWindowInSeconds")
         if not self._upstream.has(self._service):
             raise UnsupportedParameter(
                 "CreateEventSourceMapping", f"EventSourceArn ({mapping.kind}, without an endpoint for it)"

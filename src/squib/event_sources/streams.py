@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Final
 
 import msgspec
@@ -33,7 +34,14 @@ from squib.model.stream_checkpoint import STREAM_CHECKPOINTS, StreamCheckpoint, 
 from squib.scheduler.batch_response import REPORT_FAILURES, UnreadableReport, failed_items
 from squib.scheduler.batching import BatchRules, cut, wait_ms
 from squib.scheduler.retry import RetryDelays
-from squib.scheduler.shards import Batch, Discard, ShardRules, after_failure, expired_count, lane
+from squib.scheduler.shards import FOR_EVER, Batch, Discard, ShardRules, after_failure, expired_count, lane
+from squib.scheduler.windows import (
+    MAX_STATE_BYTES,
+    NO_STATE,
+    state_after,
+    window_members,
+    window_start_ms,
+)
 from squib.store.base import Store, Transaction
 
 SHARDS_PAUSE_S: Final = 10.0  # squib's choice: how often new shards are looked for
@@ -58,6 +66,9 @@ class StreamPoller:
         self.batches = BatchRules(mapping.batch_size, (mapping.batching_window_s or 0) * 1000)
         self.rules = ShardRules.of(mapping)
         self.lanes = mapping.parallelization_factor or 1
+        self.width_ms = (mapping.tumbling_window_s or 0) * 1000
+        if self.width_ms:  # the state goes into the event too
+            self.batches = self.batches._replace(max_bytes=self.batches.max_bytes - 2 * MAX_STATE_BYTES)
         self.has_reports = REPORT_FAILURES in (mapping.function_response_types or ())
         self._checkpoints = store.collection(STREAM_CHECKPOINTS)
         self._stopping = asyncio.Event()
@@ -193,6 +204,8 @@ class ShardReader:
             round_ = await self._gather()
             if round_:
                 await self._work(round_)
+            elif self._is_window_over():
+                await self._end_window()
             elif self._is_closed and not self._waiting:
                 await self._keep(msgspec.structs.replace(self._checkpoint, is_finished=True))
                 return
@@ -207,7 +220,7 @@ class ShardReader:
         while not poller.is_stopping:
             if len(self._waiting) < most and not self._is_closed:
                 await self._fetch(most - len(self._waiting))
-            if not self._waiting and self._is_closed:
+            if not self._waiting and (self._is_closed or self._is_window_over()):
                 return []
             now_ms = self._tools.clock.monotonic_ms()
             left_ms = 0.0
@@ -261,7 +274,9 @@ class ShardReader:
         """Returns when all are done or given up, or, without that, when the poller stops."""
         lanes = self._poller.lanes
         wanted = [one for one in records if one.is_wanted]
-        if lanes == 1:
+        if self._poller.width_ms:
+            is_done = await self._work_by_window(wanted)
+        elif lanes == 1:
             is_done = await self._work_on(wanted, is_alone=True)
         else:
             parts: list[list[StreamRecord]] = [[] for _ in range(lanes)]
@@ -294,7 +309,7 @@ class ShardReader:
                     plan.appendleft(Batch(batch.size - old))
                 at += old
                 continue
-            event = b'{"Records":[' + b",".join(encoded[at : at + batch.size]) + b"]}"
+            event = self._event(encoded[at : at + batch.size])
             sent = await self._tools.sender.send(poller.mapping, event, None)
             if not isinstance(sent, Sent) and not sent.is_lasting:
                 poller.report(problem(sent.reason))
@@ -307,6 +322,8 @@ class ShardReader:
             if failed_at is None:
                 poller.report(OK)
                 at += batch.size
+                if poller.width_ms and isinstance(sent, Sent):
+                    await self._hand_on(sent)
             else:
                 poller.report(FUNCTION_FAILED if isinstance(sent, Sent) else problem(sent.reason))
                 after = after_failure(batch, poller.rules, failed_at=failed_at)
@@ -339,6 +356,76 @@ class ShardReader:
         except UnreadableReport:
             return 0
         return min((numbers.index(one) for one in failed), default=None)
+
+    # --- tumbling windows
+
+    async def _work_by_window(self, records: Sequence[StreamRecord]) -> bool:
+        """As `_work_on`; each record within its window."""
+        width_ms = self._poller.width_ms
+        for start_ms, part in groupby(records, lambda one: window_start_ms(one.arrived_at_ms, width_ms)):
+            begun_ms = self._checkpoint.window_start_ms
+            if begun_ms is not None and begun_ms < start_ms:
+                if not await self._end_window():
+                    return False
+                begun_ms = None
+            if begun_ms is None:
+                await self._keep(msgspec.structs.replace(self._checkpoint, window_start_ms=start_ms))
+            if not await self._work_on(list(part), is_alone=True):
+                return False
+        return True
+
+    def _is_window_over(self) -> bool:
+        start_ms = self._checkpoint.window_start_ms
+        if start_ms is None or not self._poller.width_ms:
+            return False
+        late_ms = self._access.pause_s * 1000
+        is_late = self._tools.clock.now_ms() >= start_ms + self._poller.width_ms + late_ms
+        return is_late or (self._is_closed and not self._waiting)
+
+    async def _hand_on(self, sent: Sent) -> None:
+        state = state_after(sent.outcome.payload)
+        await self._keep(msgspec.structs.replace(self._checkpoint, window_state=state))
+        if len(state) > MAX_STATE_BYTES:
+            await self._end_window(is_early=True)
+
+    async def _end_window(self, *, is_early: bool = False) -> bool:
+        """The window's last invocation, which has no records. False: the poller stops before it is done."""
+        poller, failures, refusals = self._poller, 0, 0
+        event = self._event([], is_final=True, is_early=is_early)
+        while not poller.is_stopping:
+            sent = await self._tools.sender.send(poller.mapping, event, None)
+            if isinstance(sent, Sent) and not isinstance(sent.outcome, FunctionFailed):
+                break
+            if isinstance(sent, Sent) or sent.is_lasting:
+                poller.report(FUNCTION_FAILED)
+                failures += 1
+                if poller.rules.max_retries != FOR_EVER and failures > poller.rules.max_retries:
+                    _log.warning("window_given_up uuid=%s", poller.mapping.uuid)
+                    break
+            else:
+                poller.report(problem(sent.reason))
+            refusals += 1
+            await self._back_off(refusals)
+        else:
+            return False
+        await self._keep(
+            msgspec.structs.replace(self._checkpoint, window_start_ms=None, window_state=NO_STATE)
+        )
+        return True
+
+    def _event(self, encoded: Sequence[bytes], *, is_final: bool = False, is_early: bool = False) -> bytes:
+        event, start_ms = b'{"Records":[' + b",".join(encoded) + b"]", self._checkpoint.window_start_ms
+        if start_ms is not None:
+            event += b"," + window_members(
+                start_ms,
+                self._poller.width_ms,
+                self._checkpoint.window_state,
+                shard_id=self._checkpoint.shard_id,
+                stream_arn=self._poller.mapping.source_arn or "",
+                is_final=is_final,
+                is_early=is_early,
+            )
+        return event + b"}"
 
     async def _back_off(self, times: int) -> None:
         draw = self._tools.entropy.draw()

@@ -20,6 +20,10 @@ class StreamCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     is_first: bool = False
     """It was there when the mapping began: it is read from the mapping's starting position on, others from
     their beginning."""
+    window_start_ms: EpochMs | None = None
+    """Of the tumbling window that has begun and not ended."""
+    window_state: bytes = b"{}"
+    """What the function has handed on within it."""
     is_finished: bool = False
     """The shard was closed, and all of it is done."""
 
