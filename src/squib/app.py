@@ -267,7 +267,7 @@ class _Parts:
             store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
         )
         ledger = ConcurrencyLedger()
-        self._admission = Admission(ledger, store)
+        self._admission = Admission(ledger, store, clock)
         meter = store.usage.meter
         self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_use, meter, clock)
         resolver = Resolver.of(store, entropy.draw)

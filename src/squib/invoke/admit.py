@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from squib.clock import Clock
 from squib.model.alias import ALIASES, qualified_key
 from squib.model.arn import is_version_number
 from squib.model.concurrency import PROVISIONED_CONCURRENCY, RESERVED_CONCURRENCY
@@ -18,8 +19,8 @@ from squib.store.base import Collection, Store
 class Admission:
     """Admits invocations while there is concurrency left. Lives on one event loop."""
 
-    def __init__(self, ledger: ConcurrencyLedger, store: Store) -> None:
-        self._ledger, self._store = ledger, store
+    def __init__(self, ledger: ConcurrencyLedger, store: Store, clock: Clock) -> None:
+        self._ledger, self._store, self._clock = ledger, store, clock
         self._collections: tuple[Collection[Any, Any], ...] = tuple(
             store.collection(kind) for kind in (RESERVED_CONCURRENCY, PROVISIONED_CONCURRENCY, ALIASES)
         )
@@ -29,11 +30,16 @@ class Admission:
 
     def take(self, key: FunctionKey, version: str = LATEST) -> Lease:
         """A lease, to be released exactly once. Raises TooManyRequests."""
-        lease = self._ledger.lease(key, version)
+        lease = self._ledger.lease(key, version, now_ms=self._clock.monotonic_ms())
         if isinstance(lease, Throttle):
-            raise TooManyRequests(lease)
+            raise TooManyRequests(lease, retry_after_s=lease.retry_after_s)
         self.taken_count += 1
         return lease
+
+    def forgo(self, lease: Lease) -> None:
+        """Gives a lease back, in place of its release, that was not used after all."""
+        self.taken_count -= 1
+        self._ledger.forgo(lease)
 
     @contextmanager
     def lease(self, key: FunctionKey, version: str = LATEST) -> Iterator[None]:

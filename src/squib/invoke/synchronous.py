@@ -91,7 +91,7 @@ class InvokeService:
 
         if self._pool.try_invoke(invocation, done):
             return True
-        lease.release()
+        self._admission.forgo(lease)
         return False
 
     async def invoke_async(self, call: AuthorizedCall) -> OperationResult:

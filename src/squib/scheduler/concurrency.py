@@ -10,25 +10,43 @@ from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
 from squib.model.function import LATEST, FunctionKey
-from squib.model.limits import ACCOUNT_CONCURRENCY
+from squib.model.limits import ACCOUNT_CONCURRENCY, CALLS_PER_CONCURRENCY
 from squib.model.units import AccountId, Region
+from squib.scheduler.rates import Bucket
 
+_RATE_WINDOW_MS: Final = 1_000
 _MANY: Final = 4_096  # functions to remember before those at rest are forgotten: our own choice
 
 
 class Throttle(StrEnum):
     """Why there is no lease: the model's ThrottleReason."""
 
+    @property
+    def retry_after_s(self) -> int | None:
+        """When it may be otherwise, where that is known."""
+        return 1 if self in (Throttle.RATE, Throttle.RESERVED_RATE) else None
+
     UNRESERVED = "ConcurrentInvocationLimitExceeded"  # the account's, or what others have left of it
+    RATE = "FunctionInvocationRateLimitExceeded"  # calls a second, of the account
+    RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"  # the function's own
     RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"  # the function's own; 0 of it is always
 
 
 class _Account:
     """What is in flight in one account and region."""
 
-    __slots__ = ("in_flight", "peak", "provisioned", "reserved", "unreserved_in_flight", "unreserved_peak")
+    __slots__ = (
+        "calls",
+        "in_flight",
+        "peak",
+        "provisioned",
+        "reserved",
+        "unreserved_in_flight",
+        "unreserved_peak",
+    )
 
     def __init__(self) -> None:
+        self.calls = Bucket()
         self.in_flight = 0
         self.reserved = 0  # by all functions together, used or not
         self.provisioned = 0  # for functions that have reserved nothing
@@ -39,10 +57,11 @@ class _Account:
 class Share:
     """One function's part of the ledger, and what each of its leases on demand is given back to."""
 
-    __slots__ = ("_account", "in_flight", "on_demand", "peak", "provisioned", "reserved", "versions")
+    __slots__ = ("_account", "calls", "in_flight", "on_demand", "peak", "provisioned", "reserved", "versions")
 
     def __init__(self, account: _Account) -> None:
         self._account = account
+        self.calls = Bucket()
         self.in_flight = 0
         self.peak = 0  # since somebody looked
         self.on_demand = 0  # of these, those that provisioned concurrency does not cover
@@ -59,6 +78,18 @@ class Share:
         self.on_demand -= 1
         if self.reserved is None:
             account.unreserved_in_flight -= 1
+
+    def forgo(self, limit: int) -> None:
+        """Gives one lease back that was not used: it was no call."""
+        self.release()
+        bucket, concurrency = self._rate(limit)
+        bucket.give_back(capacity=CALLS_PER_CONCURRENCY * concurrency, window_ms=_RATE_WINDOW_MS)
+
+    def _rate(self, limit: int) -> tuple[Bucket, int]:
+        """Where calls on demand are counted, and the concurrency that decides how many there may be."""
+        if self.reserved is not None:
+            return self.calls, self.reserved
+        return self._account.calls, limit
 
     def _is_full(self, limit: int) -> Throttle | None:
         """Why there is no lease on demand."""
@@ -89,15 +120,27 @@ class Share:
 
 
 class VersionShare:
-    """The part of a version that has provisioned concurrency, and what its leases are given back to. Those in
-    excess of what is provisioned count as leases on demand, whichever they are."""
+    """The part of a version that has provisioned concurrency, and what its leases are given back to. When
+    less is provisioned while they are held, those in excess count as leases on demand."""
 
-    __slots__ = ("_share", "in_flight", "provisioned")
+    __slots__ = ("_share", "calls", "in_flight", "provisioned")
 
     def __init__(self, share: Share) -> None:
         self._share = share
+        self.calls = Bucket()
         self.in_flight = 0
         self.provisioned = 0
+
+    def take(self, now_ms: float) -> bool:
+        """Takes a lease, if one is free and calls are not too many."""
+        capacity = CALLS_PER_CONCURRENCY * self.provisioned
+        if self.in_flight >= self.provisioned:
+            return False
+        if not self.calls.take(now_ms, capacity=capacity, window_ms=_RATE_WINDOW_MS):
+            return False
+        self.in_flight += 1
+        self._share._take(on_demand=0)
+        return True
 
     @property
     def excess(self) -> int:
@@ -114,6 +157,11 @@ class VersionShare:
         share._account.in_flight -= 1
         if is_on_demand:
             share._count(-1)
+
+    def forgo(self, limit: int) -> None:
+        """See Share."""
+        self.release()
+        self.calls.give_back(capacity=CALLS_PER_CONCURRENCY * self.provisioned, window_ms=_RATE_WINDOW_MS)
 
 
 Lease: TypeAlias = Share | VersionShare
@@ -141,26 +189,32 @@ class ConcurrencyLedger:
         self._shares: dict[FunctionKey, Share] = {}
         self._max_shares = _MANY
 
-    def lease(self, key: FunctionKey, version: str = LATEST) -> Lease | Throttle:
-        """Takes a lease, which its `release` gives back; or says why nothing was taken."""
+    def lease(self, key: FunctionKey, version: str = LATEST, *, now_ms: float) -> Lease | Throttle:
+        """Takes a lease, which its `release` gives back; or says why nothing was taken. Counts as a call at
+        that monotonic time."""
         share = self._shares.get(key)
         if share is None:
             share = self._open(key)
         account = share._account
-        part = None if share.versions is None else share.versions.get(version)
-        is_provisioned = part is not None and part.in_flight < part.provisioned
-        if not is_provisioned:
-            throttle = share._is_full(self._limit)
-            if throttle is not None:
-                return throttle
+        if share.versions is not None:
+            part = share.versions.get(version)
+            if part is not None and account.in_flight < self._limit and part.take(now_ms):
+                return part
+        throttle = share._is_full(self._limit)
+        if throttle is not None:
+            return throttle
         if account.in_flight >= self._limit:  # something was set when others held what it takes
             return Throttle.UNRESERVED
-        if part is None:
-            share._take()
-            return share
-        part.in_flight += 1
-        share._take(0 if is_provisioned else 1)
-        return part
+        bucket, concurrency = share._rate(self._limit)
+        capacity = CALLS_PER_CONCURRENCY * concurrency
+        if not bucket.take(now_ms, capacity=capacity, window_ms=_RATE_WINDOW_MS):
+            return Throttle.RATE if share.reserved is None else Throttle.RESERVED_RATE
+        share._take()
+        return share
+
+    def forgo(self, lease: Lease) -> None:
+        """Gives a lease back that was not used after all."""
+        lease.forgo(self._limit)
 
     def settle(
         self,

@@ -13,7 +13,7 @@ def test_the_most_that_ran_at_once_is_noted_once() -> None:
     async def story(world: World) -> None:
         ledger = ConcurrencyLedger()
         watch = ConcurrencyWatch(ledger.take_peaks, world.pool.take_use, world.meter, LoopClock())
-        leases = [ledger.lease(function().key) for _ in range(3)]
+        leases = [ledger.lease(function().key, now_ms=0) for _ in range(3)]
         for lease in leases[:2]:
             assert isinstance(lease, Share)
             lease.release()

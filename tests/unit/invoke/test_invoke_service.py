@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from harness.environments import ACCOUNT, REGION, World, function
+from harness.environments import ACCOUNT, REGION, LoopClock, World, function
 from squib.environment.drivers.fake import Fail, FakeEvent, FakeScript, Next, Print, Respond, Step, Wait
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
@@ -75,7 +75,7 @@ def service(
     aliases: MemoryCollection[ItemKey, Alias] = MemoryCollection(loop, ())
     nothing: MemoryCollection[Any, Any] = MemoryCollection(loop, ())
     store: Any = SimpleNamespace(collection=lambda kind: nothing)
-    admission = Admission(ledger or ConcurrencyLedger(), store)
+    admission = Admission(ledger or ConcurrencyLedger(), store, LoopClock())
     resolver = Resolver(functions, versions, aliases, world.entropy.draw)
 
     def accept(event: AcceptedEvent, payload: bytes) -> "asyncio.Future[None]":
