@@ -258,6 +258,7 @@ class _Parts:
             log_rights=partial(log_rights, self._permissions),
             options=PoolOptions(
                 max_environments=wanted.max_environments,
+                memory_budget_bytes=wanted.memory_budget << 20,
                 idle_expiry_s=wanted.idle_expiry_s,
                 freeze_after_ms=wanted.freeze_after_ms,
                 endpoint_url=inside_url,

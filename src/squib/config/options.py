@@ -345,6 +345,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "Most execution environments at a time, over all functions.",
     ),
     Option(
+        "memory_budget",
+        Environments,
+        integer(0, 16_777_216),
+        0,
+        "MiB that all execution environments together may hold; when that is not enough, idle ones end, the "
+        "least recently used first. 0: no limit. Needs cgroups.",
+    ),
+    Option(
         "idle_expiry_s",
         Environments,
         integer(1, 86_400),

@@ -105,6 +105,7 @@ class Environments:
     """How many execution environments there are and how long they stay."""
 
     max_environments: int
+    memory_budget: int
     idle_expiry_s: int
     freeze_after_ms: int
 

@@ -198,6 +198,16 @@ class Cgroups:
                 return int(value)
         return 0
 
+    def total_bytes(self) -> int:
+        """Memory of all slots together, without page cache."""
+        names = ("anon", "shmem") if self.version == 2 else ("total_rss", "total_shmem")
+        fd = os.open("memory.stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._memory)
+        try:
+            lines = os.read(fd, 16_384).decode().splitlines()
+        finally:
+            os.close(fd)
+        return sum(int(value) for name, _, value in (line.partition(" ") for line in lines) if name in names)
+
     def out_of_memory_kills(self, slot: int) -> int:
         """How many processes of the group the kernel has killed for want of memory."""
         file = "memory.events" if self.version == 2 else "memory.oom_control"

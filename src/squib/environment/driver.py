@@ -142,5 +142,9 @@ class SandboxDriver(Protocol):
     async def prepare(self, runtime: str) -> None:
         """Makes the next `create` of this runtime fast. Raises RuntimeUnavailable."""
 
+    def memory_bytes(self) -> int | None:
+        """What all sandboxes together hold now, page cache and what they share with fork servers not counted;
+        None where that can't be told."""
+
     async def close(self) -> None:
         """Destroys every sandbox and ends the driver's own processes."""

@@ -248,6 +248,7 @@ class Environment:
     def _on_start(self) -> None:
         """Waiting for a place on the machine is over: from here on it is initialization."""
         self._has_init_deadline = True
+        self._owner.bound(self)
         if self.state is State.INIT:
             self._begin_init()
 

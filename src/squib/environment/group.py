@@ -8,8 +8,10 @@ from squib.environment.environment import Environment
 from squib.environment.serving import Done
 from squib.model.function import FunctionVersion
 from squib.model.invocation import Invocation
+from squib.model.limits import SCALE_UP_ENVIRONMENTS, SCALE_UP_WINDOW_MS
 from squib.scheduler.environment import State
 from squib.scheduler.provisioning import INIT_FAILURE, Provision
+from squib.scheduler.rates import Bucket
 
 STARTING, IDLE, BUSY, STOPPING = range(4)  # where the pool has an environment
 _NONE: Final = Provision()
@@ -38,11 +40,12 @@ class Group:
 
     __slots__ = (
         *("counts", "function", "idle", "is_retired", "peak"),
-        *("prepared", "preparing", "provision", "waiting"),
+        *("prepared", "preparing", "provision", "scale_up", "waiting"),
     )
 
-    def __init__(self, function: FunctionVersion) -> None:
-        self.function = function
+    def __init__(self, function: FunctionVersion, scale_up: Bucket) -> None:
+        """`scale_up` counts environments that are started; all versions of a function share it."""
+        self.function, self.scale_up = function, scale_up
         self.idle: list[Environment] = []
         """Those without a runtime in front, then on-demand ones, then prepared ones; the one used last at the
         end of its kind."""
@@ -70,6 +73,10 @@ class Group:
     def starting_count(self) -> int:
         """Of environments that start because somebody waits."""
         return self.counts[STARTING] - len(self.preparing)
+
+    def may_scale(self, now_ms: float) -> bool:
+        """Whether one more environment may be started now; it counts then."""
+        return self.scale_up.take(now_ms, capacity=SCALE_UP_ENVIRONMENTS, window_ms=SCALE_UP_WINDOW_MS)
 
     def move(self, environment: Environment, place: int) -> None:
         """Counts an environment elsewhere."""

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 class Owner(Protocol):
     """Who has an environment and gives it invocations."""
 
+    def bound(self, environment: "Environment") -> None:
+        """The environment has its sandbox."""
+
     def offer(self, environment: "Environment") -> None:
         """The environment can take an invocation."""
 

@@ -6,23 +6,20 @@ environment or one that another invocation gave back, serves it. All methods are
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from squib.access.log_rights import ALL_LOG_RIGHTS, LogRights
 from squib.clock import Clock, Entropy
-from squib.environment.application_level import least_level
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
 from squib.environment.group import BUSY, IDLE, STARTING, STOPPING, Group, VersionUse
-from squib.environment.log_lines import JsonLines, SystemLines, TextLines
-from squib.environment.log_stream import EnvironmentLog
+from squib.environment.log_opener import LogOpener
 from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
-from squib.environment.variables import runtime_version
+from squib.environment.view import EnvironmentView, view
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
 from squib.http.server import refuse_too_large
@@ -32,15 +29,16 @@ from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.invocation import Invocation, InvokeOutcome
 from squib.model.limits import IDLE_EXPIRY_S, MAX_CREATE_REQUEST_BYTES
-from squib.model.log import LogGroupKey
-from squib.model.runtime import runtime_version_arn
-from squib.model.units import ArchiveDigest, EnvironmentId, EpochMs
+from squib.model.units import ArchiveDigest, EnvironmentId
 from squib.scheduler.assignment import Assignment, assign, least_recently_used
+from squib.scheduler.concurrency import Throttle
 from squib.scheduler.environment import IS_AT_WORK
 from squib.scheduler.lifetime import Initialization, lifetime
-from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS
+from squib.scheduler.memory import excess_count
+from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS, MAX_BEING_MADE
 from squib.scheduler.provisioning import NO_ROOM, Provision
-from squib.store.base import Logs, LogWriter
+from squib.scheduler.rates import Bucket
+from squib.store.base import Logs
 from squib.store.meter import Meter
 
 _log: Final = logging.getLogger("squib.environment")
@@ -52,6 +50,8 @@ class PoolOptions:
     """Bounds of one node's environments."""
 
     max_environments: int = 1_000
+    memory_budget_bytes: int = 0
+    """What all environments together may hold, as far as the driver can tell; 0: as much as there is."""
     idle_expiry_s: float = IDLE_EXPIRY_S
     freeze_after_ms: float = FREEZE_AFTER_MS
     """How long an environment stays idle before its processes are stopped."""
@@ -59,23 +59,6 @@ class PoolOptions:
     """squib's own API as seen from inside an environment."""
     max_endpoint_connections: int = 64
     """That one environment may have to it. AWS's SDK for JavaScript opens up to 50 a client."""
-
-
-class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment as an operator sees it."""
-
-    environment_id: EnvironmentId
-    function_arn: str
-    version: str
-    state: str
-    is_frozen: bool
-    idle_ms: float
-    """0 while it has an invocation or initializes."""
-    age_ms: float
-    invocations: int
-    memory_peak_bytes: int
-    memory_mib: int
-    """What it may use."""
 
 
 class Pool:
@@ -104,14 +87,12 @@ class Pool:
         function's log stream."""
         self._options = options or PoolOptions()
         self._ensure_code = ensure_code
-        self._logs = logs
-        self._log_rights = log_rights
         self._clock = clock
         self._entropy = entropy
         self._surroundings = Surroundings(
             driver=driver,
             clock=clock,
-            open_log=self._open_log,
+            open_log=LogOpener(logs, clock, log_rights),
             mint=mint,
             revoke=revoke,
             endpoint=endpoint,
@@ -132,6 +113,8 @@ class Pool:
         self._environments: dict[EnvironmentId, Environment] = {}
         self._gone_use: list[VersionUse] = []  # of groups that are no more
         self._live_count = 0  # of those that are not stopping
+        self._unbound: set[Environment] = set()  # those that have no sandbox yet
+        self._owed: deque[Group] = deque()  # those to look at when fewer are being made
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
         self._is_closing = False
@@ -193,42 +176,86 @@ class Pool:
             done(ServiceUnavailable())
             return
         group = self._group(invocation.function)
-        has_room = self._live_count < self._options.max_environments
+        group.waiting.append((invocation, done))
+        self._provide(group, len(group.waiting) - 1)
+
+    def _provide(self, group: Group, waiting_count: int) -> None:
+        """Sees to one more invocation of those that wait: `waiting_count` others have been seen to."""
+        may_make = len(self._unbound) < MAX_BEING_MADE
+        has_room = not may_make or not self._shortage(1)
         decision = assign(
             idle_count=len(group.idle),
             starting_count=group.starting_count,
-            waiting_count=len(group.waiting),
+            waiting_count=waiting_count,
             busy_count=group.counts[BUSY],
-            total_count=self._live_count,
+            has_room=has_room,
             evictable_count=0 if has_room else sum(1 for _ in self._evictable(group)),
-            max_environments=self._options.max_environments,
+            may_make=may_make,
         )
-        if decision is Assignment.REFUSE:
-            self._drop_if_empty(group)
-            done(TooManyRequests("ConcurrentInvocationLimitExceeded"))
-            return
-        group.waiting.append((invocation, done))
-        if decision is Assignment.EVICT_AND_START:
-            self._evict(group)
-        if decision is Assignment.START or decision is Assignment.EVICT_AND_START:
-            self._start(group)
+        if decision is Assignment.START_LATER:
+            self._owed.append(group)
+        elif decision is Assignment.REFUSE:
+            self._refuse(group)
+        elif decision is Assignment.START or decision is Assignment.EVICT_AND_START:
+            if not group.may_scale(self._clock.monotonic_ms()):
+                self._refuse(group, retry_after_s=1)
+                return
+            if has_room or self._make_room(1, group):
+                self._start(group)
+            elif not group.starting_count + group.counts[BUSY]:
+                self._refuse(group)
+
+    def _refuse(self, group: Group, *, retry_after_s: int | None = None) -> None:
+        """Tells one that waits that it waits in vain: who came last."""
+        _, done = group.waiting.pop()
+        self._drop_if_empty(group)
+        done(TooManyRequests(Throttle.UNRESERVED, retry_after_s=retry_after_s))
+
+    def _pay(self) -> None:
+        """Starts what could not be started yet, as far as it is still needed."""
+        while self._owed and len(self._unbound) < MAX_BEING_MADE and not self._is_closing:
+            group = self._owed.popleft()
+            if len(group.waiting) > group.starting_count:
+                self._provide(group, group.starting_count)
+            self._prepare(group)
+
+    def _shortage(self, more: int) -> int:
+        """How many environments have to end so that there is room for so many more."""
+        count = max(0, self._live_count + more - self._options.max_environments)
+        budget_bytes = self._options.memory_budget_bytes
+        used_bytes = self._surroundings.driver.memory_bytes() if budget_bytes else None
+        if used_bytes is None:
+            return count
+        starting_count = sum(group.counts[STARTING] for group in self._groups.values())
+        excess = excess_count(
+            used_bytes=used_bytes,
+            settled_count=self._live_count - starting_count,
+            stopping_count=len(self._environments) - self._live_count,
+            starting_count=starting_count + more,
+            budget_bytes=budget_bytes,
+        )
+        return max(count, excess)
+
+    def _make_room(self, more: int, group: Group | None = None) -> bool:
+        """Ends what others can best do without, for so many more; False when that is too little."""
+        for _ in range(self._shortage(more)):
+            evicted = least_recently_used((one.idle_since_ms, one) for one in self._evictable(group))
+            if evicted is None:
+                return False
+            evicted.retire()
+        return True
 
     def _group(self, function: FunctionVersion) -> Group:
         group = self._groups.get((function.content_id, function.version))
         if group is None:
             self._retire_older(function)
-            group = self._groups[function.content_id, function.version] = Group(function)
+            same = (other.scale_up for other in self._groups.values() if other.function.key == function.key)
+            group = Group(function, next(same, None) or Bucket())
+            self._groups[function.content_id, function.version] = group
         return group
 
-    def _evictable(self, group: Group) -> Iterator[Environment]:
+    def _evictable(self, group: Group | None) -> Iterator[Environment]:
         return (one for other in self._groups.values() if other is not group for one in other.evictable())
-
-    def _evict(self, group: Group) -> bool:
-        """Ends what can best be done without by others; False when there is nothing."""
-        evicted = least_recently_used((one.idle_since_ms, one) for one in self._evictable(group))
-        if evicted is not None:
-            evicted.retire()
-        return evicted is not None
 
     def _start(self, group: Group, initialization: Initialization = Initialization.ON_DEMAND) -> None:
         self._live_count += 1
@@ -246,6 +273,7 @@ class Pool:
         if life.is_prepared:
             group.preparing.add(environment)
         self._environments[environment.environment_id] = environment
+        self._unbound.add(environment)
         _log.info("environment_started environment_id=%s", environment.environment_id)
 
     def _forget_waiting(self, invocation: Invocation, done: Done) -> None:
@@ -254,6 +282,12 @@ class Pool:
             group.waiting.remove((invocation, done))
 
     # --- what environments say (Owner)
+
+    def bound(self, environment: Environment) -> None:
+        """An environment has its sandbox: there is time for another."""
+        self._unbound.discard(environment)
+        if self._owed:
+            self._pay()
 
     def offer(self, environment: Environment) -> None:
         """An environment can take an invocation: the one that waits longest, if any."""
@@ -292,9 +326,9 @@ class Pool:
         group.move(environment, STOPPING)
         if was_starting and environment.fault is not None and len(group.waiting) > group.starting_count:
             group.waiting.popleft()[1](environment.fault)
-        if len(group.waiting) > group.starting_count and not self._is_closing:
-            self._start(group)
-        self._prepare(group)
+        self._unbound.discard(environment)
+        self._owed.append(group)
+        self._pay()
         self._drop_if_empty(group)
 
     def stopped(self, environment: Environment) -> None:
@@ -331,6 +365,8 @@ class Pool:
         for group in list(self._groups.values()):
             if group.provision.failure_count or group.provision.retry_at_ms:
                 self._prepare(group)
+        if self._options.memory_budget_bytes:
+            self._make_room(0)
 
     # --- initializing ahead of calls
 
@@ -360,7 +396,10 @@ class Pool:
             return
         now_ms = self._clock.monotonic_ms()
         for _ in range(group.to_prepare(now_ms)):
-            if self._live_count >= self._options.max_environments and not self._evict(group):
+            if len(self._unbound) >= MAX_BEING_MADE:
+                self._owed.append(group)
+                break
+            if not self._make_room(1, group):
                 group.provision = group.provision.failed(NO_ROOM, now_ms)
                 break
             self._start(group, Initialization.PROVISIONED)
@@ -410,31 +449,7 @@ class Pool:
     def snapshot(self) -> list[EnvironmentView]:
         """Every environment there is, in the order they were started."""
         now_ms = self._clock.monotonic_ms()
-        return [
-            EnvironmentView(
-                environment_id=one.environment_id,
-                function_arn=one.function.key.arn(),
-                version=one.function.version,
-                state=one.state.name.lower(),
-                is_frozen=one.is_frozen,
-                idle_ms=now_ms - one.idle_since_ms if one.place == IDLE else 0.0,
-                age_ms=now_ms - one.started_ms,
-                invocations=one.invocation_count,
-                memory_peak_bytes=one.memory_peak_bytes(),
-                memory_mib=one.function.memory_mib,
-            )
-            for one in self._environments.values()
-        ]
-
-    def _open_log(self, function: FunctionVersion, stream: str) -> EnvironmentLog:
-        group = LogGroupKey(function.key.account_id, function.key.region, function.logging.log_group)
-        rights = self._log_rights(function, stream)
-        writer: LogWriter = _NoLog()
-        if rights.may_write:
-            writer = self._logs.open_stream(
-                group, stream, now_ms=self._clock.now_ms(), makes_group=rights.makes_group
-            )
-        return EnvironmentLog(writer, system_lines(function), least_level(function.logging))
+        return [view(one, now_ms) for one in self._environments.values()]
 
     # --- running
 
@@ -472,27 +487,3 @@ class Pool:
             yield bool(group.waiting)
         for environment in self._environments.values():
             yield environment.state in IS_AT_WORK
-
-
-class _NoLog:
-    """The log of a function whose role may write none."""
-
-    def append(self, timestamp_ms: EpochMs, message: str) -> None:
-        """Nothing is kept."""
-
-    def close(self) -> None:
-        """There is nothing to give up."""
-
-
-def system_lines(function: FunctionVersion) -> SystemLines:
-    """What Lambda writes to the function's log, in its format."""
-    version = runtime_version(function.runtime)
-    arn = runtime_version_arn(function.runtime, function.key.region)
-    if function.logging.log_format == "JSON":
-        return JsonLines(
-            version=function.version,
-            runtime_version=version,
-            runtime_version_arn=arn,
-            level=function.logging.system_log_level or "INFO",
-        )
-    return TextLines(version=function.version, runtime_version=version, runtime_version_arn=arn)

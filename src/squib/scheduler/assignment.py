@@ -14,6 +14,7 @@ class Assignment(Enum):
     START = auto()  # it waits, and one more environment is started
     EVICT_AND_START = auto()  # the same, after the idle environment longest unused was stopped
     WAIT = auto()  # it waits for one that is starting or busy
+    START_LATER = auto()  # it waits; one is started when fewer are being made, if it still waits then
     REFUSE = auto()  # nothing here will ever free an environment for it
 
 
@@ -23,18 +24,20 @@ def assign(
     starting_count: int,
     waiting_count: int,
     busy_count: int,
-    total_count: int,
+    has_room: bool,
     evictable_count: int,
-    max_environments: int,
+    may_make: bool,
 ) -> Assignment:
     """The first four counts are of the version: environments that can take an invocation, that initialize,
-    and that have one; invocations that wait, this one not included. `total_count` is of all environments,
-    `evictable_count` of the idle ones of other versions."""
+    and that have one; invocations that wait, this one not included. `has_room`: for one more environment;
+    `evictable_count`: the idle ones of other versions. `may_make`: not too many are being made."""
     if idle_count > 0:
         return Assignment.REUSE
     if starting_count > waiting_count:
         return Assignment.WAIT  # one that is starting already is not spoken for
-    if total_count < max_environments:
+    if not may_make:
+        return Assignment.START_LATER
+    if has_room:
         return Assignment.START
     if evictable_count > 0:
         return Assignment.EVICT_AND_START

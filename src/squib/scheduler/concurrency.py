@@ -132,10 +132,8 @@ class VersionShare:
         self.provisioned = 0
 
     def take(self, now_ms: float) -> bool:
-        """Takes a lease, if one is free and calls are not too many."""
+        """Takes a lease that is free, unless calls are too many."""
         capacity = CALLS_PER_CONCURRENCY * self.provisioned
-        if self.in_flight >= self.provisioned:
-            return False
         if not self.calls.take(now_ms, capacity=capacity, window_ms=_RATE_WINDOW_MS):
             return False
         self.in_flight += 1
@@ -198,8 +196,11 @@ class ConcurrencyLedger:
         account = share._account
         if share.versions is not None:
             part = share.versions.get(version)
-            if part is not None and account.in_flight < self._limit and part.take(now_ms):
-                return part
+            if part is not None and part.in_flight < part.provisioned:
+                if account.in_flight >= self._limit:
+                    return Throttle.UNRESERVED
+                if part.take(now_ms):
+                    return part
         throttle = share._is_full(self._limit)
         if throttle is not None:
             return throttle

@@ -11,7 +11,7 @@ from gateway_harness import ACCOUNT, OTHER, ROLE, ROOT, Exchange, gateway, signe
 from squib.access.denials import Denials
 from squib.access.permissions import Judgement
 from squib.clock import SystemClock
-from squib.environment.pool import EnvironmentView
+from squib.environment.view import EnvironmentView
 from squib.gateway.pages.denials import PREFIX, DenialsPage
 from squib.gateway.pages.environments import PATH, EnvironmentsPage
 from squib.iam.caller import caller_of

@@ -21,6 +21,8 @@ CASES = {
     "no room, one will be free": ({"total": 10, "busy": 1}, Assignment.WAIT),
     "no room, one is starting for another": ({"total": 10, "starting": 1, "waiting": 1}, Assignment.WAIT),
     "no room and none of this version": ({"total": 10}, Assignment.REFUSE),
+    "many are being made": ({"busy": 3, "total": 3, "making": 1}, Assignment.START_LATER),
+    "many are being made, but one is not spoken for": ({"starting": 1, "making": 1}, Assignment.WAIT),
 }
 
 
@@ -33,9 +35,9 @@ def test_assignment(name: str) -> None:
             starting_count=counts.get("starting", 0),
             waiting_count=counts.get("waiting", 0),
             busy_count=counts.get("busy", 0),
-            total_count=counts.get("total", 0),
+            has_room=counts.get("total", 0) < 10,
             evictable_count=counts.get("evictable", 0),
-            max_environments=10,
+            may_make="making" not in counts,
         )
         is expected
     )

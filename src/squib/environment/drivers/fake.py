@@ -131,6 +131,8 @@ class FakeScript:
     create_error: PlatformError | None = None
     create_delay_s: float = 0.0
     memory_peak_bytes: int = 40 << 20
+    memory_bytes: int = 10 << 20
+    """Of each sandbox."""
 
 
 class FakeDriver:
@@ -143,6 +145,10 @@ class FakeDriver:
         self.script = script or FakeScript()
         self.sandboxes: list[FakeSandbox] = []
         self.specs: list[SandboxSpec] = []
+
+    def memory_bytes(self) -> int | None:
+        """See driver.SandboxDriver."""
+        return self.script.memory_bytes * len(self.sandboxes)
 
     async def prepare(self, runtime: str) -> None:
         """See driver.SandboxDriver."""

@@ -61,6 +61,10 @@ class PlainDriver:
         options.work_dir.mkdir(parents=True)
         _log.warning("functions are NOT isolated: they run as plain processes of this user")
 
+    def memory_bytes(self) -> int | None:
+        """See driver.SandboxDriver."""
+        return None
+
     async def prepare(self, runtime: str) -> None:
         """See driver.SandboxDriver."""
         found = self._find(runtime)

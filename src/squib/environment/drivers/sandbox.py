@@ -320,6 +320,10 @@ class ZygoteDriver:
         self._command(op="tmp", slot=number, mib=size_mib)
         await waiter
 
+    def memory_bytes(self) -> int | None:
+        """See driver.SandboxDriver."""
+        return None if self.cgroups is None else self.cgroups.total_bytes()
+
     def tmp_counts_as_memory(self) -> bool:
         """True when /tmp is held in memory, which then needs room for it."""
         return bool(self.facts.get("tmp") == "memory")

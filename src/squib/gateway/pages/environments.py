@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from squib.environment.pool import EnvironmentView
+from squib.environment.view import EnvironmentView
 from squib.gateway.pages.signed import Reply, json_reply
 from squib.model.operation import RawRequest
 from squib.model.units import AccountId
