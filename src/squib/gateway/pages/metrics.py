@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from squib import __version__
-from squib.environment.pool import EnvironmentView
+from squib.environment.view import EnvironmentView
 from squib.gateway.pages.signed import Reply
 from squib.model.function import FunctionKey
 from squib.model.operation import RawRequest
