@@ -165,7 +165,7 @@ class Scene:
         self.store = MemoryStore(events)
         self.ledger = ConcurrencyLedger()
         anything: Any = self.store
-        self.admission = Admission(self.ledger, anything)
+        self.admission = Admission(self.ledger, anything, LoopClock())
         clock, delays = LoopClock(), RetryDelays()
         common: dict[str, Any] = {"meter": world.meter, "clock": clock, "entropy": world.entropy}
         destinations: Any = deliveries
