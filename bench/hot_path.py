@@ -202,7 +202,8 @@ class Daemon:
             meter=meter,
             options=PoolOptions(freeze_after_ms=60_000),
         )
-        admission = Admission(ConcurrencyLedger(), store)
+        unlimited = ConcurrencyLedger(1_000_000)  # calls a second are limited by it, too
+        admission = Admission(unlimited, store, clock)
         invoke = InvokeService(
             Resolver.of(store, entropy.draw),
             self.pool,

@@ -77,6 +77,11 @@ class Squib:
             shutil.rmtree(self._data, ignore_errors=True)
         return left
 
+    def processes(self) -> list[int]:
+        """All of them that live now."""
+        assert self._server is not None
+        return self._server.processes()
+
     def serving_memory(self) -> Memory | None:
         """Daemon, launcher, fork servers and the sandboxes kept ready; None without isolation."""
         assert self._server is not None

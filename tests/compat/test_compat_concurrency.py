@@ -58,7 +58,11 @@ def test_leases_are_exact_under_many_clients_crashes_and_timeouts(squib: Squib) 
 
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(call, asked))
-    throttled = seen.pop("ReservedFunctionConcurrentInvocationLimitExceeded", 0)
+    reasons = (
+        "ReservedFunctionConcurrentInvocationLimitExceeded",
+        "ReservedFunctionInvocationRateLimitExceeded",  # on a fast machine: ten calls a second for each
+    )
+    throttled = sum(seen.pop(reason, 0) for reason in reasons)
     assert set(seen) <= set(EXPECTED)
     assert sum(seen.values()) + throttled == CALLS
     assert throttled > 0, "eight were too many to be short of"
