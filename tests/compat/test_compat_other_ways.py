@@ -97,3 +97,14 @@ def test_another_account_that_may_change_a_function_gives_it_no_role(squib: Squi
     squib.client().get_waiter("function_updated_v2").wait(FunctionName=function.name)
     said = refused(foreign.update_function_configuration, FunctionName=function.arn, Role=strong)
     assert f"iam:PassRole on resource: {strong}" in said
+
+
+def test_a_queue_whose_url_is_denied_is_not_told_for_an_owner_that_is_none(squib: Squib) -> None:
+    url = _queue(squib.client("sqs", REGION), "hidden")
+    user = User(squib, everything("*"), denied("sqs:GetQueueUrl", _arn(url)))
+    sqs = user.client("sqs")
+    name = url.rpartition("/")[2]
+    refused(sqs.get_queue_url, QueueName=name)
+    for owner in (f"{ACCOUNT}:x", "me"):
+        with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+            sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=owner)

@@ -62,7 +62,7 @@ class Environment:
         self._owner = owner
         self._with = surroundings
         self._names = surroundings.extensions(function)
-        self._api = RuntimeApi(self, extension_count=len(self._names))
+        self._api = RuntimeApi(self, extension_count=min(len(self._names), MAX_EXTENSIONS))
         self._endpoint = surroundings.endpoint_server()
         self._sandbox: Sandbox | None = None
         self.is_frozen = False  # its processes do not run

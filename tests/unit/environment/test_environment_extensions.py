@@ -144,6 +144,20 @@ def test_more_than_ten_are_refused() -> None:
     World(extensions=tuple(f"e{n}" for n in range(11))).run(story)
 
 
+def test_files_in_a_layer_do_not_widen_what_an_environment_may_have_open() -> None:
+    """Ten extensions are started, however many files there are."""
+
+    async def story(world: World) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(world.invoke(b"x"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            [environment] = world.pool._environments.values()
+            assert environment._api._http.limits.max_connections <= 64
+
+    World(extensions=tuple(f"e{n}" for n in range(1_000))).run(story)
+
+
 # --- invocations
 
 

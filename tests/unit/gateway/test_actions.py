@@ -227,3 +227,9 @@ def test_moving_messages_takes_the_right_to_receive_and_to_send_them() -> None:
         *wanted,
         ("SendMessage", other),
     ]
+
+
+def test_a_queue_of_no_possible_name_or_owner_is_asked_for_as_anything() -> None:
+    """Or one would be asked about, and the handler would look for another."""
+    for given in ({"QueueOwnerAWSAccountId": f"{ACCOUNT}:x"}, {"QueueOwnerAWSAccountId": "me"}):
+        assert asked("sqs", "GetQueueUrl", QueueName="q", **given)[0].resource == ANYTHING

@@ -50,7 +50,7 @@ def test_while_a_flush_is_under_way_no_other_is_queued(tmp_path: Path) -> None:
                 readers=readers,
                 clock=SystemClock(),
                 loop=asyncio.get_running_loop(),
-                flush_interval_ms=1,
+                flush_interval_ms=60_000,  # only the ticks of this test
             )
             logs._flusher = SlowFlusher(nothing, nothing, nothing, SystemClock())
             stream = logs.open_stream(GROUP, "s", now_ms=EpochMs(0))

@@ -58,8 +58,9 @@ async def create_queue(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
 
 async def get_queue_url(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
     """GetQueueUrl, also of another account's queue."""
+    owner = call.input.get("QueueOwnerAWSAccountId") or call.account_id
     key = QueueKey(call.account_id, call.region, required(call.input, "QueueName"))
-    if sqs.definitions.peek(key) is None:
+    if owner != call.account_id or sqs.definitions.peek(key) is None:
         raise QueueDoesNotExist()
     return OperationResult(output={"QueueUrl": queue_url(call, key)})
 

@@ -14,7 +14,7 @@ from squib.gateway.actions.rule import (
     removed_tags,
     request_tags,
 )
-from squib.model.queue import QueueKey, parse_queue_url, parse_task_handle
+from squib.model.queue import QueueKey, parse_queue_arn, parse_queue_url, parse_task_handle
 from squib.model.units import AccountId
 
 
@@ -26,7 +26,9 @@ def _queue(given: Input, place: Place) -> str:
 def _named_queue(given: Input, place: Place) -> str:
     account_id = given.get("QueueOwnerAWSAccountId") or place.account_id
     name = given.get("QueueName")  # may be missing: the handlers say so, in SQS's words
-    return QueueKey(AccountId(account_id), place.region, name).arn if name else ANYTHING
+    if not name or parse_queue_arn(QueueKey(account_id, place.region, name).arn) is None:
+        return ANYTHING  # no queue is called so, and the handlers say so too
+    return QueueKey(AccountId(account_id), place.region, name).arn
 
 
 def _source(given: Input, place: Place) -> str:
