@@ -427,11 +427,12 @@ class _Parts:
             self._store.queues.end_waits()
             timeout_s = self._settings.server.drain_timeout_s
             self._event_sources.stop()
-            tasks.create_task(self._dispatcher.drain(timeout_s))
+            draining = tasks.create_task(self._dispatcher.drain(timeout_s))
             await self._http.drain(timeout_s)
             await asyncio.wait([polling], timeout=timeout_s)
             polling.cancel()
             await self._gateway.drain(1)
+            await draining
             await self._pool.close(1)
             for task in loops:
                 task.cancel()
