@@ -231,7 +231,8 @@ class Pool:
             used_bytes=used_bytes,
             settled_count=self._live_count - starting_count,
             stopping_count=len(self._environments) - self._live_count,
-            starting_count=starting_count + more,
+            starting_count=starting_count,
+            more=more,
             budget_bytes=budget_bytes,
         )
         return max(count, excess)
