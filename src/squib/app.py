@@ -41,6 +41,7 @@ from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
 from squib.environment.pool import Pool, PoolOptions
 from squib.event_sources.engine import EventSources
+from squib.gateway.actions.table import TABLE
 from squib.gateway.authorize import Authorizer
 from squib.gateway.function_url import FunctionUrls
 from squib.gateway.pages import denials as denials_page
@@ -330,6 +331,7 @@ class _Parts:
             may_recur=dispatcher.may_recur,
         )
         handlers = {**registry.table(services), **registry.table({"lambda": invoke})}
+        assert handlers.keys() <= TABLE.keys(), "each handler has a row that says what it asks permission for"
         self._gateway = Gateway(
             handlers=handlers,
             credentials=keyring,

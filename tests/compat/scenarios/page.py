@@ -33,10 +33,11 @@ is skipped.
 
 def built_operations() -> frozenset[str]:
     """The operations of the Lambda API that have a handler. Nothing is started behind the services."""
-    return frozenset(operation for service in _SERVICES for operation in _bare(service).handlers())
+    return frozenset(operation for service in _SERVICES for operation in bare(service).handlers())
 
 
-def _bare(service: Any) -> Any:
+def bare(service: Any) -> Any:
+    """A service with nothing behind it, to ask for its handlers."""
     parameters = inspect.signature(service).parameters.values()
     needed = {one.name: MagicMock() for one in parameters if one.default is inspect.Parameter.empty}
     return service(**needed)
