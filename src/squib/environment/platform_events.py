@@ -92,15 +92,15 @@ def runtime_done(
 
 
 def report(report: Report, peak_bytes: int) -> Record:
-    """An invocation's bill."""
+    """An invocation's bill: to hundredths of a millisecond, as in the line REPORT."""
     metrics: dict[str, Any] = {
-        "durationMs": round(report.duration_ms, 3),
+        "durationMs": round(report.duration_ms, 2),
         "billedDurationMs": report.billed_ms,
         "memorySizeMB": report.memory_mib,
         "maxMemoryUsedMB": report.max_memory_used_mib(peak_bytes),
     }
     if report.init_duration_ms is not None:
-        metrics["initDurationMs"] = round(report.init_duration_ms, 3)
+        metrics["initDurationMs"] = round(report.init_duration_ms, 2)
     record: dict[str, Any] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
     if report.extensions_since_ms is not None:
         record["spans"] = [

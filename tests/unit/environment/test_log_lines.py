@@ -91,11 +91,11 @@ def test_json_records() -> None:
     assert record == {
         "requestId": ID,
         "metrics": {
-            "durationMs": 1.518,
+            "durationMs": 1.52,
             "billedDurationMs": 466,
             "memorySizeMB": 128,
             "maxMemoryUsedMB": 30,
-            "initDurationMs": 463.512,
+            "initDurationMs": 463.51,
         },
         "status": "success",
     }
