@@ -20,6 +20,15 @@ class RuntimeUnavailable(PlatformError):
     """This machine cannot run the runtime. The message is for the function's owner: what to install."""
 
 
+class TemplateLost(PlatformError):
+    """A template can't be cloned any more: its process is gone. The next one has to be made anew."""
+
+
+NO_CLONES: Final = (
+    "environments can be cloned with --isolation sandbox only, on a machine where squib has root and cgroups"
+)
+"""Said where the driver makes no clones."""
+
 NO_EXTENSIONS: Final = (
     "a layer of this function brings external extensions, which are started with --isolation sandbox only"
 )
@@ -71,6 +80,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     extensions: tuple[str, ...] = ()
     """Files in /opt/extensions to start before the runtime, which then waits for `begin_runtime`."""
     extension_variables: Mapping[str, str] = {}
+    is_template: bool = False
+    """The runtime stops where its snapshot would be taken; it is then cloned, and never invoked."""
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +98,9 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Called once for each start of the runtime, after the last on_log of that runtime."""
     on_extension_end: Callable[[int, End], None] = lambda index, end: None
     """The same for the extension of that index; not for those that `kill` or `restart` ended."""
+    on_snapshot: Callable[[str | None], None] = lambda refusal: None
+    """Of templates, at most once for each: it can be cloned from now on; or a text for the function's owner
+    that says why it never can be."""
 
 
 class Sandbox(Protocol):
@@ -134,10 +148,21 @@ class SandboxDriver(Protocol):
     starts_extensions: bool
     """`SandboxSpec.extensions` may be given."""
 
+    @property
+    def clones(self) -> bool:
+        """`SandboxSpec.is_template` may be set, and templates be cloned."""
+
     async def create(self, spec: SandboxSpec, wiring: Wiring) -> Sandbox:
         """Starts an environment; returns when its runtime process has been started, not when it is ready.
 
         Raises PlatformError when the machine cannot."""
+
+    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> Sandbox:
+        """An environment that goes on from a template's snapshot; returns when its runtime goes on. It has
+        the template's limits and variables, what initialization wrote to /tmp, and a network of its own. It
+        can't `restart`: what it needs instead is another clone.
+
+        Raises TemplateLost when no clone can be made of this template any more, else PlatformError."""
 
     async def prepare(self, runtime: str) -> None:
         """Makes the next `create` of this runtime fast. Raises RuntimeUnavailable."""

@@ -80,6 +80,7 @@ class PreparingDriver:
 
     name = "preparing"
     starts_extensions = True
+    clones = False
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
@@ -97,6 +98,9 @@ class PreparingDriver:
         self.prepared.append(runtime)
 
     async def create(self, spec: SandboxSpec, wiring: Wiring) -> Sandbox:
+        raise AssertionError("the control plane runs nothing")
+
+    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> Sandbox:
         raise AssertionError("the control plane runs nothing")
 
     async def close(self) -> None:

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 import httptools
 
-from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
+from squib.environment.driver import NO_CLONES, End, EndCause, LogSource, Sandbox, SandboxSpec, Wiring
 from squib.model.errors import PlatformError
+from squib.model.units import EnvironmentId
 
 _API = "/2018-06-01/runtime"
 _REGISTER = "/2020-01-01/extension/register"
@@ -140,6 +141,7 @@ class FakeDriver:
 
     name = "fake"
     starts_extensions = True
+    clones = False
 
     def __init__(self, script: FakeScript | None = None) -> None:
         self.script = script or FakeScript()
@@ -164,6 +166,10 @@ class FakeDriver:
         self.sandboxes.append(sandbox)
         sandbox.start()
         return sandbox
+
+    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> "FakeSandbox":
+        """See driver.SandboxDriver."""
+        raise PlatformError(NO_CLONES)
 
     async def close(self) -> None:
         """See driver.SandboxDriver."""

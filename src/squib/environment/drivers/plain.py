@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from squib.environment.driver import (
+    NO_CLONES,
     NO_EXTENSIONS,
     End,
     EndCause,
     LogSource,
     RuntimeUnavailable,
+    Sandbox,
     SandboxSpec,
     Wiring,
 )
@@ -31,6 +33,7 @@ from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, 
 from squib.environment.runtimes import Runtime, RuntimeKind
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS
+from squib.model.units import EnvironmentId
 
 _log: Final = logging.getLogger("squib.environment")
 _END_TIMEOUT_S: Final = 10.0
@@ -50,6 +53,7 @@ class PlainDriver:
 
     name = "plain"
     starts_extensions = False
+    clones = False
 
     def __init__(
         self, runtimes: Mapping[str, Runtime], unavailable: Mapping[str, str], options: PlainOptions
@@ -106,6 +110,10 @@ class PlainDriver:
             await sandbox.destroy()
             raise
         return sandbox
+
+    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> "PlainSandbox":
+        """See driver.SandboxDriver."""
+        raise PlatformError(NO_CLONES)
 
     def forget(self, sandbox: "PlainSandbox") -> None:
         """The sandbox is no more."""

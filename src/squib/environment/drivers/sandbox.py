@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from squib.environment.cgroups import Cgroups, open_bases
-from squib.environment.driver import RuntimeUnavailable, SandboxSpec, Wiring
+from squib.environment.driver import NO_CLONES, RuntimeUnavailable, Sandbox, SandboxSpec, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
 from squib.environment.launcher import MAX_COMMAND_BYTES, LauncherOptions
 from squib.environment.runtimes import Runtime
 from squib.environment.slots import DEFAULT_TMP_MIB
 from squib.environment.zygote_sandbox import ZygoteSandbox
 from squib.model.errors import PlatformError
+from squib.model.units import EnvironmentId
 
 MAX_STARTING = 64  # spawns under way at once; more would only wait for the two fork servers' cores
 
@@ -52,6 +53,7 @@ class ZygoteDriver:
 
     name = "sandbox"
     starts_extensions = True
+    clones = False
 
     def __init__(
         self,
@@ -284,6 +286,10 @@ class ZygoteDriver:
             raise PlatformError("no sandbox could be started in time") from error
         except OSError as error:
             raise PlatformError(f"no sandbox could be started: {error}") from error
+
+    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> ZygoteSandbox:
+        """See driver.SandboxDriver."""
+        raise PlatformError(NO_CLONES)
 
     async def _fresh(self, spec: SandboxSpec, zygote: Zygote) -> ZygoteSandbox:
         slot = await self._take_slot()
