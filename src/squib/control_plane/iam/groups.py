@@ -8,13 +8,16 @@ from squib.control_plane.iam import shapes
 from squib.control_plane.iam.lookup import (
     Iam,
     Reader,
+    below_path,
     by_name,
-    check_free,
     check_name,
+    check_without_policies,
     everything,
     find,
     page_of,
     paged,
+    put_new,
+    put_renamed,
 )
 from squib.iam.unique_ids import NOISE_BYTES, entity_id
 from squib.model.entity import GROUPS, USERS, Group, User, entity_key
@@ -42,10 +45,7 @@ async def create_group(iam: Iam, call: AuthorizedCall) -> OperationResult:
     )
 
     def decide(transaction: Transaction) -> None:
-        check_free(transaction, GROUPS, call.account_id, name)
-        if len(everything(transaction, GROUPS, call.account_id)) >= GROUPS_PER_ACCOUNT:
-            raise LimitExceeded(f"Cannot exceed quota for GroupsPerAccount: {GROUPS_PER_ACCOUNT}")
-        transaction.put(GROUPS, entity_key(call.account_id, name), group)
+        put_new(transaction, GROUPS, group, GROUPS_PER_ACCOUNT)
 
     await iam.store.write(decide)
     return OperationResult(output={"Group": shapes.group(group)})
@@ -60,12 +60,7 @@ async def get_group(iam: Iam, call: AuthorizedCall) -> OperationResult:
 
 
 async def list_groups(iam: Iam, call: AuthorizedCall) -> OperationResult:
-    prefix = call.input.get("PathPrefix") or "/"
-    groups = [
-        group
-        for group in everything(iam.identities, GROUPS, call.account_id)
-        if group.path.startswith(prefix)
-    ]
+    groups = below_path(iam.identities, GROUPS, call)
     return OperationResult(output=paged(call, "Groups", groups, by_name, shapes.group))
 
 
@@ -87,10 +82,7 @@ async def update_group(iam: Iam, call: AuthorizedCall) -> OperationResult:
         changed = msgspec.structs.replace(
             group, name=new_name or group.name, path=call.input.get("NewPath") or group.path
         )
-        if changed.name.lower() != group.name.lower():
-            check_free(transaction, GROUPS, call.account_id, changed.name)
-            transaction.delete(GROUPS, entity_key(call.account_id, group.name))
-        transaction.put(GROUPS, entity_key(call.account_id, changed.name), changed)
+        put_renamed(transaction, GROUPS, group, changed)
         if changed.name != group.name:
             for user in members(transaction, call.account_id, group.name):
                 groups = tuple(changed.name if each == group.name else each for each in user.groups)
@@ -108,10 +100,7 @@ async def delete_group(iam: Iam, call: AuthorizedCall) -> OperationResult:
         group = find(transaction, GROUPS, call.account_id, name)
         if members(transaction, call.account_id, name):
             raise DeleteConflict("Cannot delete entity, must remove users from group first.")
-        if group.attached:
-            raise DeleteConflict("Cannot delete entity, must detach all policies first.")
-        if group.inline:
-            raise DeleteConflict("Cannot delete entity, must delete policies first.")
+        check_without_policies(group)
         transaction.delete(GROUPS, entity_key(call.account_id, name))
 
     await iam.store.write(decide)

@@ -13,7 +13,7 @@ from squib.model.entity import Entity, Group, Role, User, entity_key
 from squib.model.errors import ValidationException
 from squib.model.iam_limits import DEFAULT_PAGE
 from squib.model.identity import PrincipalKind
-from squib.model.identity_errors import EntityAlreadyExists, NoSuchEntity
+from squib.model.identity_errors import DeleteConflict, EntityAlreadyExists, LimitExceeded, NoSuchEntity
 from squib.model.item import GLOBAL, ItemKey, Key, Kind
 from squib.model.managed_policy import (
     AWS_ACCOUNT,
@@ -25,7 +25,7 @@ from squib.model.managed_policy import (
 from squib.model.operation import AuthorizedCall
 from squib.model.units import AccountId
 from squib.store.aws_policies import aws_policies
-from squib.store.base import Store
+from squib.store.base import Store, Transaction
 from squib.store.identities import Identities
 from squib.store.keyring import KeyRing
 
@@ -127,6 +127,31 @@ def check_free(reader: Reader, kind: Kind[ItemKey, Any], account_id: AccountId, 
         raise EntityAlreadyExists(f"{TITLES[kind.value_type.noun]} with name {name} already exists.")
 
 
+def put_new(transaction: Transaction, kind: Kind[ItemKey, E], entity: E, limit: int) -> None:
+    """Stores a new user, group or role. Raises EntityAlreadyExists; LimitExceeded past `limit` of them."""
+    check_free(transaction, kind, entity.account_id, entity.name)
+    if len(everything(transaction, kind, entity.account_id)) >= limit:
+        quota = f"{TITLES[kind.value_type.noun]}sPerAccount"
+        raise LimitExceeded(f"Cannot exceed quota for {quota}: {limit}")
+    transaction.put(kind, entity_key(entity.account_id, entity.name), entity)
+
+
+def put_renamed(transaction: Transaction, kind: Kind[ItemKey, E], old: E, new: E) -> None:
+    """Stores `new` in the place of `old`. Raises EntityAlreadyExists when another has its name."""
+    if new.name.lower() != old.name.lower():
+        check_free(transaction, kind, new.account_id, new.name)
+        transaction.delete(kind, entity_key(old.account_id, old.name))
+    transaction.put(kind, entity_key(new.account_id, new.name), new)
+
+
+def check_without_policies(entity: Entity) -> None:
+    """Raises DeleteConflict for a user, group or role that still carries policies."""
+    if entity.attached:
+        raise DeleteConflict("Cannot delete entity, must detach all policies first.")
+    if entity.inline:
+        raise DeleteConflict("Cannot delete entity, must delete policies first.")
+
+
 def own_user_name(call: AuthorizedCall) -> str:
     """The user that a call is about when it names none: the caller. Raises ValidationException."""
     if call.principal.kind is not PrincipalKind.USER:
@@ -137,6 +162,12 @@ def own_user_name(call: AuthorizedCall) -> str:
 def everything(reader: Reader, kind: Kind[ItemKey, V], account_id: AccountId, after: str = "") -> Sequence[V]:
     """All items of a kind in the account, by name."""
     return reader.page(kind, account_id, GLOBAL, after=after)
+
+
+def below_path(reader: Reader, kind: Kind[ItemKey, E], call: AuthorizedCall) -> Sequence[E]:
+    """The users, groups or roles under the call's `PathPrefix`, by name."""
+    prefix = call.input.get("PathPrefix") or "/"
+    return [entity for entity in everything(reader, kind, call.account_id) if entity.path.startswith(prefix)]
 
 
 class _After(msgspec.Struct, frozen=True, tag="iam"):

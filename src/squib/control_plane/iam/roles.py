@@ -10,13 +10,14 @@ from squib.control_plane.iam import shapes
 from squib.control_plane.iam.documents import check_trust
 from squib.control_plane.iam.lookup import (
     Iam,
+    below_path,
     by_name,
-    check_free,
     check_name,
-    everything,
+    check_without_policies,
     find,
     find_policy,
     paged,
+    put_new,
 )
 from squib.control_plane.iam.tags import read_tags
 from squib.iam.unique_ids import NOISE_BYTES, entity_id
@@ -24,7 +25,7 @@ from squib.model.account import ACCOUNTS, account_key
 from squib.model.entity import DEFAULT_SESSION_S, ROLES, USERS, Role, entity_key
 from squib.model.errors import MalformedPolicyDocument
 from squib.model.iam_limits import MAX_ROLE_NAME_LENGTH, ROLES_PER_ACCOUNT
-from squib.model.identity_errors import DeleteConflict, InvalidInput, LimitExceeded
+from squib.model.identity_errors import InvalidInput
 from squib.model.item import ItemKey, Kind
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.policy import PolicyDocument
@@ -55,13 +56,10 @@ async def create_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
     )
 
     def decide(transaction: Transaction) -> None:
-        check_free(transaction, ROLES, call.account_id, name)
         if role.boundary_arn is not None:
             find_policy(transaction, call.account_id, role.boundary_arn)
-        if len(everything(transaction, ROLES, call.account_id)) >= ROLES_PER_ACCOUNT:
-            raise LimitExceeded(f"Cannot exceed quota for RolesPerAccount: {ROLES_PER_ACCOUNT}")
         trusted = msgspec.structs.replace(role, trusted_ids=trusted_ids(transaction, trust))
-        transaction.put(ROLES, entity_key(call.account_id, name), trusted)
+        put_new(transaction, ROLES, trusted, ROLES_PER_ACCOUNT)
 
     await iam.store.write(decide)
     return OperationResult(output={"Role": shapes.role(role)})
@@ -96,10 +94,7 @@ def last_used(iam: Iam, role: Role) -> dict[str, Any]:
 
 
 async def list_roles(iam: Iam, call: AuthorizedCall) -> OperationResult:
-    prefix = call.input.get("PathPrefix") or "/"
-    roles = [
-        role for role in everything(iam.identities, ROLES, call.account_id) if role.path.startswith(prefix)
-    ]
+    roles = below_path(iam.identities, ROLES, call)
     output = paged(call, "Roles", roles, by_name, lambda role: shapes.role(role, is_whole=False))
     return OperationResult(output=output)
 
@@ -150,10 +145,7 @@ async def delete_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
 
     def decide(transaction: Transaction) -> None:
         role = find(transaction, ROLES, call.account_id, name)
-        if role.attached:
-            raise DeleteConflict("Cannot delete entity, must detach all policies first.")
-        if role.inline:
-            raise DeleteConflict("Cannot delete entity, must delete policies first.")
+        check_without_policies(role)
         transaction.delete(ROLES, entity_key(call.account_id, name))
 
     await iam.store.write(decide)

@@ -7,21 +7,24 @@ import msgspec
 from squib.control_plane.iam import shapes
 from squib.control_plane.iam.lookup import (
     Iam,
+    below_path,
     by_name,
-    check_free,
     check_name,
+    check_without_policies,
     everything,
     find,
     find_policy,
     own_user_name,
     paged,
+    put_new,
+    put_renamed,
 )
 from squib.control_plane.iam.tags import read_tags
 from squib.iam.unique_ids import NOISE_BYTES, entity_id
 from squib.model.entity import USERS, User, entity_key
 from squib.model.iam_limits import MAX_USER_NAME_LENGTH, USERS_PER_ACCOUNT
 from squib.model.identity import PrincipalKind
-from squib.model.identity_errors import DeleteConflict, LimitExceeded
+from squib.model.identity_errors import DeleteConflict
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.user_key import USER_KEYS, user_key_key
 from squib.store.base import Transaction
@@ -41,12 +44,9 @@ async def create_user(iam: Iam, call: AuthorizedCall) -> OperationResult:
     )
 
     def decide(transaction: Transaction) -> None:
-        check_free(transaction, USERS, call.account_id, name)
+        put_new(transaction, USERS, user, USERS_PER_ACCOUNT)
         if user.boundary_arn is not None:
             find_policy(transaction, call.account_id, user.boundary_arn)
-        if len(everything(transaction, USERS, call.account_id)) >= USERS_PER_ACCOUNT:
-            raise LimitExceeded(f"Cannot exceed quota for UsersPerAccount: {USERS_PER_ACCOUNT}")
-        transaction.put(USERS, entity_key(call.account_id, name), user)
 
     await iam.store.write(decide)
     return OperationResult(output={"User": shapes.user(user)})
@@ -68,10 +68,7 @@ async def get_user(iam: Iam, call: AuthorizedCall) -> OperationResult:
 
 
 async def list_users(iam: Iam, call: AuthorizedCall) -> OperationResult:
-    prefix = call.input.get("PathPrefix") or "/"
-    users = [
-        user for user in everything(iam.identities, USERS, call.account_id) if user.path.startswith(prefix)
-    ]
+    users = below_path(iam.identities, USERS, call)
     output = paged(call, "Users", users, by_name, lambda user: shapes.user(user, is_whole=False))
     return OperationResult(output=output)
 
@@ -87,10 +84,7 @@ async def update_user(iam: Iam, call: AuthorizedCall) -> OperationResult:
         changed = msgspec.structs.replace(
             user, name=new_name or user.name, path=call.input.get("NewPath") or user.path
         )
-        if changed.name.lower() != user.name.lower():
-            check_free(transaction, USERS, call.account_id, changed.name)
-            transaction.delete(USERS, entity_key(call.account_id, user.name))
-        transaction.put(USERS, entity_key(call.account_id, changed.name), changed)
+        put_renamed(transaction, USERS, user, changed)
         if changed.name != user.name:
             for key in everything(transaction, USER_KEYS, call.account_id):
                 if key.user_id == user.unique_id:
@@ -107,10 +101,7 @@ async def delete_user(iam: Iam, call: AuthorizedCall) -> OperationResult:
 
     def decide(transaction: Transaction) -> None:
         user = find(transaction, USERS, call.account_id, name)
-        if user.attached:
-            raise DeleteConflict("Cannot delete entity, must detach all policies first.")
-        if user.inline:
-            raise DeleteConflict("Cannot delete entity, must delete policies first.")
+        check_without_policies(user)
         if any(key.user_id == user.unique_id for key in everything(transaction, USER_KEYS, call.account_id)):
             raise DeleteConflict("Cannot delete entity, must delete access keys first.")
         if user.groups:

@@ -7,18 +7,12 @@ percent signs.
 import operator
 import re
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from squib.control_plane.logs.regex import Regex
-from squib.model.errors import InvalidParameter
+from squib.control_plane.logs.tokens import Token
 
 Test: TypeAlias = Callable[[object], bool]
-
-MAX_REGEXES: Final = (
-    2  # CloudWatch Logs user guide, "Supported regular expressions": in one pattern with fields
-)
-REGEX: Final = r"%(?P<regex>[^%]*)%"
-"""The token of a regular expression, for the patterns that tell tokens apart."""
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ORDER: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -27,24 +21,6 @@ _ORDER: Final[dict[str, Callable[[float, float], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-
-
-class Token(NamedTuple):
-    """A part of a pattern: `kind` is `bare`, `quoted`, `regex`, or what the pattern's own syntax has."""
-
-    kind: str
-    text: str
-
-
-def invalid_pattern() -> InvalidParameter:
-    """The refusal of a pattern that can't be read."""
-    return InvalidParameter("Invalid filter pattern")
-
-
-def check_regexes(tokens: Sequence[Token]) -> None:
-    """Raises InvalidParameter for more regular expressions than a pattern may have."""
-    if sum(token.kind == "regex" for token in tokens) > MAX_REGEXES:
-        raise InvalidParameter(f"A filter pattern can have no more than {MAX_REGEXES} regular expressions.")
 
 
 def comparison(symbol: str, value: Token) -> Test | None:

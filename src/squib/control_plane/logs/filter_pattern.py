@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from squib.control_plane.logs.comparison import invalid_pattern
 from squib.control_plane.logs.fields_pattern import parse_fields_pattern
 from squib.control_plane.logs.json_pattern import parse_json_pattern
 from squib.control_plane.logs.regex import Regex
+from squib.control_plane.logs.tokens import invalid_pattern
 from squib.model.errors import InvalidParameter
 
 Matcher: TypeAlias = Callable[[str], bool]

@@ -11,14 +11,8 @@ from typing import Final
 
 import msgspec
 
-from squib.control_plane.logs.comparison import (
-    REGEX,
-    Test,
-    Token,
-    check_regexes,
-    comparison,
-    invalid_pattern,
-)
+from squib.control_plane.logs.comparison import Test, comparison
+from squib.control_plane.logs.tokens import REGEX, TokenReader, invalid_pattern, read_tokens
 
 _TOKEN: Final = re.compile(
     rf"""\s*(?:
@@ -37,7 +31,7 @@ _MISSING: Final = object()
 
 def parse_json_pattern(pattern: str) -> Callable[[str], bool]:
     """Whether a message matches `pattern`, which starts with a brace. Raises InvalidParameter."""
-    test = _Parser(_tokens(pattern)).pattern()
+    test = _Parser(read_tokens(_TOKEN, pattern)).pattern()
 
     def matches(message: str) -> bool:
         if message.lstrip()[:1] not in ("{", "["):
@@ -51,62 +45,43 @@ def parse_json_pattern(pattern: str) -> Callable[[str], bool]:
     return matches
 
 
-def _tokens(pattern: str) -> Sequence[Token]:
-    found: list[Token] = []
-    at = 0
-    text = pattern.rstrip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None or match.lastgroup is None:
-            raise invalid_pattern()
-        found.append(Token(match.lastgroup, match[match.lastgroup]))
-        at = match.end()
-    check_regexes(found)
-    return found
-
-
-class _Parser:
+class _Parser(TokenReader):
     """Recursive descent over the tokens: any, all, one, comparison."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
     def pattern(self) -> Test:
-        self._expect("{")
+        self.expect("{")
         test = self._any(0)
-        self._expect("}")
-        if self._at != len(self._tokens):
-            raise invalid_pattern()
+        self.expect("}")
+        self.end()
         return test
 
     def _any(self, depth: int) -> Test:
         tests = [self._all(depth)]
-        while self._accept("||"):
+        while self.accept("||"):
             tests.append(self._all(depth))
         return tests[0] if len(tests) == 1 else lambda document: any(test(document) for test in tests)
 
     def _all(self, depth: int) -> Test:
         tests = [self._one(depth)]
-        while self._accept("&&"):
+        while self.accept("&&"):
             tests.append(self._one(depth))
         return tests[0] if len(tests) == 1 else lambda document: all(test(document) for test in tests)
 
     def _one(self, depth: int) -> Test:
-        if not self._accept("("):
+        if not self.accept("("):
             return self._comparison()
         if depth == _MAX_DEPTH:
             raise invalid_pattern()
         test = self._any(depth + 1)
-        self._expect(")")
+        self.expect(")")
         return test
 
     def _comparison(self) -> Test:
-        selector = self._next()
+        selector = self.next()
         if selector.kind != "selector":
             raise invalid_pattern()
         steps = _steps(selector.text)
-        verb = self._next()
+        verb = self.next()
         match verb.kind, verb.text.upper():
             case "bare", "IS":
                 wanted = {"TRUE": True, "FALSE": False, "NULL": None}
@@ -119,30 +94,14 @@ class _Parser:
                     raise invalid_pattern()
                 return lambda document: _select(document, steps) is _MISSING
             case "operator", symbol:
-                test = comparison(symbol, self._next())
+                test = comparison(symbol, self.next())
                 if test is None:
                     raise invalid_pattern()
                 return lambda document: (found := _select(document, steps)) is not _MISSING and test(found)
         raise invalid_pattern()
 
-    def _next(self) -> Token:
-        if self._at == len(self._tokens):
-            raise invalid_pattern()
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _accept(self, symbol: str) -> bool:
-        if self._at < len(self._tokens) and self._tokens[self._at] == ("operator", symbol):
-            self._at += 1
-            return True
-        return False
-
-    def _expect(self, symbol: str) -> None:
-        if not self._accept(symbol):
-            raise invalid_pattern()
-
     def _word(self) -> str:
-        token = self._next()
+        token = self.next()
         return token.text.upper() if token.kind == "bare" else ""
 
 
