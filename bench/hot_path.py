@@ -28,7 +28,8 @@ from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
 from squib.environment.driver import LogSource, SandboxSpec, Wiring
-from squib.environment.pool import Pool, PoolOptions
+from squib.environment.pool import Pool
+from squib.environment.pool_options import PoolOptions
 from squib.gateway.authorize import Authorizer
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.exchange import Exchange

@@ -39,7 +39,8 @@ from squib.environment.code_cache import CodeCache
 from squib.environment.driver import SandboxDriver
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
-from squib.environment.pool import Pool, PoolOptions
+from squib.environment.pool import Pool
+from squib.environment.pool_options import PoolOptions
 from squib.event_sources.engine import EventSources
 from squib.gateway.actions.table import TABLE
 from squib.gateway.authorize import Authorizer

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from squib.environment.drivers.fake import FakeDriver, FakeSandbox, FakeScript
-from squib.environment.pool import Pool, PoolOptions
+from squib.environment.pool import Pool
+from squib.environment.pool_options import PoolOptions
 from squib.http.exchange import Exchange
 from squib.model.function import CodeRef, FunctionKey, FunctionVersion, LoggingConfig, State
 from squib.model.identity import AccessKey, root_principal

@@ -12,7 +12,8 @@ import uvloop
 from harness.environments import ACCOUNT, MemoryLogs, code_lies_ready, function
 from squib.clock import SystemClock, SystemEntropy
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
-from squib.environment.pool import Pool, PoolOptions
+from squib.environment.pool import Pool
+from squib.environment.pool_options import PoolOptions
 from squib.environment.runtimes import RuntimeSearch, discover
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey, root_principal

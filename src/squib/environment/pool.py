@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from squib.access.log_rights import ALL_LOG_RIGHTS, LogRights
@@ -17,9 +16,12 @@ from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
 from squib.environment.group import BUSY, IDLE, STARTING, STOPPING, Group, VersionUse
 from squib.environment.log_opener import LogOpener
+from squib.environment.pool_options import PoolOptions
+from squib.environment.room import Room
+from squib.environment.roster import Roster
 from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
-from squib.environment.view import EnvironmentView, view
+from squib.environment.view import EnvironmentView
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
 from squib.http.server import refuse_too_large
@@ -28,14 +30,13 @@ from squib.model.errors import ServiceUnavailable, SquibError, TooManyRequests
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.model.invocation import Invocation, InvokeOutcome
-from squib.model.limits import IDLE_EXPIRY_S, MAX_CREATE_REQUEST_BYTES
+from squib.model.limits import MAX_CREATE_REQUEST_BYTES
 from squib.model.units import ArchiveDigest, EnvironmentId
-from squib.scheduler.assignment import Assignment, assign, least_recently_used
+from squib.scheduler.assignment import Assignment, assign
 from squib.scheduler.concurrency import Throttle
 from squib.scheduler.environment import IS_AT_WORK
 from squib.scheduler.lifetime import Initialization, lifetime
-from squib.scheduler.memory import excess_count
-from squib.scheduler.parameters import FREEZE_AFTER_MS, LOG_END_AFTER_MS, MAX_BEING_MADE
+from squib.scheduler.parameters import LOG_END_AFTER_MS, MAX_BEING_MADE
 from squib.scheduler.provisioning import NO_ROOM, Provision
 from squib.scheduler.rates import Bucket
 from squib.store.base import Logs
@@ -43,22 +44,6 @@ from squib.store.meter import Meter
 
 _log: Final = logging.getLogger("squib.environment")
 _MORE_HELD_BYTES: Final = 8 << 20  # squib's choice: one environment's small requests beside its greatest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
-    """Bounds of one node's environments."""
-
-    max_environments: int = 1_000
-    memory_budget_bytes: int = 0
-    """What all environments together may hold, as far as the driver can tell; 0: as much as there is."""
-    idle_expiry_s: float = IDLE_EXPIRY_S
-    freeze_after_ms: float = FREEZE_AFTER_MS
-    """How long an environment stays idle before its processes are stopped."""
-    endpoint_url: str = "http://127.0.0.1:4566"
-    """squib's own API as seen from inside an environment."""
-    max_endpoint_connections: int = 64
-    """That one environment may have to it. AWS's SDK for JavaScript opens up to 50 a client."""
 
 
 class Pool:
@@ -109,11 +94,8 @@ class Pool:
             freeze_after_ms=self._options.freeze_after_ms,
         )
         self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
-        self._groups: dict[tuple[str, str], Group] = {}  # by content and version
-        self._environments: dict[EnvironmentId, Environment] = {}
-        self._gone_use: list[VersionUse] = []  # of groups that are no more
-        self._live_count = 0  # of those that are not stopping
-        self._unbound: set[Environment] = set()  # those that have no sandbox yet
+        self._roster = Roster()
+        self._room = Room(self._roster, driver, self._options)
         self._owed: deque[Group] = deque()  # those to look at when fewer are being made
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
@@ -128,7 +110,7 @@ class Pool:
     def try_invoke(self, invocation: Invocation, done: Done) -> bool:
         """Gives the invocation to an idle environment; False, and nothing done, when there is none."""
         function = invocation.function
-        group = self._groups.get((function.content_id, function.version))
+        group = self._roster.find(function)
         if group is None or not group.idle or self._is_closing:
             return False
         self._assign(group.idle.pop(), invocation, done)
@@ -181,15 +163,15 @@ class Pool:
 
     def _provide(self, group: Group, waiting_count: int) -> None:
         """Sees to one more invocation of those that wait: `waiting_count` others have been seen to."""
-        may_make = len(self._unbound) < MAX_BEING_MADE
-        has_room = not may_make or not self._shortage(1)
+        may_make = len(self._roster.unbound) < MAX_BEING_MADE
+        has_room = not may_make or not self._room.shortage(1)
         decision = assign(
             idle_count=len(group.idle),
             starting_count=group.starting_count,
             waiting_count=waiting_count,
             busy_count=group.counts[BUSY],
             has_room=has_room,
-            evictable_count=0 if has_room else sum(1 for _ in self._evictable(group)),
+            evictable_count=0 if has_room else sum(1 for _ in self._roster.evictable(group)),
             may_make=may_make,
         )
         if decision is Assignment.START_LATER:
@@ -200,7 +182,7 @@ class Pool:
             if not group.may_scale(self._clock.monotonic_ms()):
                 self._refuse(group, retry_after_s=1)
                 return
-            if has_room or self._make_room(1, group):
+            if has_room or self._room.make(1, group):
                 self._start(group)
             elif not group.starting_count + group.counts[BUSY]:
                 self._refuse(group)
@@ -208,58 +190,30 @@ class Pool:
     def _refuse(self, group: Group, *, retry_after_s: int | None = None) -> None:
         """Tells one that waits that it waits in vain: who came last."""
         _, done = group.waiting.pop()
-        self._drop_if_empty(group)
+        self._roster.drop_if_empty(group)
         done(TooManyRequests(Throttle.UNRESERVED, retry_after_s=retry_after_s))
 
     def _pay(self) -> None:
         """Starts what could not be started yet, as far as it is still needed."""
-        while self._owed and len(self._unbound) < MAX_BEING_MADE and not self._is_closing:
+        while self._owed and len(self._roster.unbound) < MAX_BEING_MADE and not self._is_closing:
             group = self._owed.popleft()
             if len(group.waiting) > group.starting_count:
                 self._provide(group, group.starting_count)
             self._prepare(group)
 
-    def _shortage(self, more: int) -> int:
-        """How many environments have to end so that there is room for so many more."""
-        count = max(0, self._live_count + more - self._options.max_environments)
-        budget_bytes = self._options.memory_budget_bytes
-        used_bytes = self._surroundings.driver.memory_bytes() if budget_bytes else None
-        if used_bytes is None:
-            return count
-        starting_count = sum(group.counts[STARTING] for group in self._groups.values())
-        excess = excess_count(
-            used_bytes=used_bytes,
-            settled_count=self._live_count - starting_count,
-            stopping_count=len(self._environments) - self._live_count,
-            starting_count=starting_count,
-            more=more,
-            budget_bytes=budget_bytes,
-        )
-        return max(count, excess)
-
-    def _make_room(self, more: int, group: Group | None = None) -> bool:
-        """Ends what others can best do without, for so many more; False when that is too little."""
-        for _ in range(self._shortage(more)):
-            evicted = least_recently_used((one.idle_since_ms, one) for one in self._evictable(group))
-            if evicted is None:
-                return False
-            evicted.retire()
-        return True
-
     def _group(self, function: FunctionVersion) -> Group:
-        group = self._groups.get((function.content_id, function.version))
+        group = self._roster.find(function)
         if group is None:
             self._retire_older(function)
-            same = (other.scale_up for other in self._groups.values() if other.function.key == function.key)
+            same = (
+                other.scale_up for other in self._roster.groups.values() if other.function.key == function.key
+            )
             group = Group(function, next(same, None) or Bucket())
-            self._groups[function.content_id, function.version] = group
+            self._roster.groups[function.content_id, function.version] = group
         return group
 
-    def _evictable(self, group: Group | None) -> Iterator[Environment]:
-        return (one for other in self._groups.values() if other is not group for one in other.evictable())
-
     def _start(self, group: Group, initialization: Initialization = Initialization.ON_DEMAND) -> None:
-        self._live_count += 1
+        self._roster.live_count += 1
         life = lifetime(
             initialization,
             timeout_s=group.function.timeout_s,
@@ -273,12 +227,12 @@ class Pool:
         group.counts[STARTING] += 1
         if life.is_prepared:
             group.preparing.add(environment)
-        self._environments[environment.environment_id] = environment
-        self._unbound.add(environment)
+        self._roster.environments[environment.environment_id] = environment
+        self._roster.unbound.add(environment)
         _log.info("environment_started environment_id=%s", environment.environment_id)
 
     def _forget_waiting(self, invocation: Invocation, done: Done) -> None:
-        group = self._groups.get((invocation.function.content_id, invocation.function.version))
+        group = self._roster.find(invocation.function)
         if group is not None and (invocation, done) in group.waiting:
             group.waiting.remove((invocation, done))
 
@@ -286,7 +240,7 @@ class Pool:
 
     def bound(self, environment: Environment) -> None:
         """An environment has its sandbox: there is time for another."""
-        self._unbound.discard(environment)
+        self._roster.unbound.discard(environment)
         if self._owed:
             self._pay()
 
@@ -318,7 +272,7 @@ class Pool:
     def stopping(self, environment: Environment) -> None:
         """An environment begins to stop. When it could not be started, one invocation that waits is told."""
         group: Group = environment.group
-        self._live_count -= 1
+        self._roster.live_count -= 1
         was_starting = environment.place == STARTING and not environment.lifetime.is_prepared
         if environment.place == IDLE:
             group.idle.remove(environment)
@@ -327,14 +281,14 @@ class Pool:
         group.move(environment, STOPPING)
         if was_starting and environment.fault is not None and len(group.waiting) > group.starting_count:
             group.waiting.popleft()[1](environment.fault)
-        self._unbound.discard(environment)
+        self._roster.unbound.discard(environment)
         self._owed.append(group)
         self._pay()
-        self._drop_if_empty(group)
+        self._roster.drop_if_empty(group)
 
     def stopped(self, environment: Environment) -> None:
         """An environment is no more."""
-        del self._environments[environment.environment_id]
+        del self._roster.environments[environment.environment_id]
         self._changed.set()
         _log.info("environment_stopped environment_id=%s", environment.environment_id)
 
@@ -359,15 +313,15 @@ class Pool:
         self._sweep_at_ms = float("inf")
         now_ms = self._clock.monotonic_ms()
         due_ms = float("inf")
-        for environment in list(self._environments.values()):
+        for environment in list(self._roster.environments.values()):
             due_ms = min(due_ms, environment.sweep(now_ms))
         if due_ms < self._sweep_at_ms:
             self.due(due_ms)
-        for group in list(self._groups.values()):
+        for group in list(self._roster.groups.values()):
             if group.provision.failure_count or group.provision.retry_at_ms:
                 self._prepare(group)
         if self._options.memory_budget_bytes:
-            self._make_room(0)
+            self._room.make(0)
 
     # --- initializing ahead of calls
 
@@ -376,18 +330,18 @@ class Pool:
         or not. Their code lies unpacked."""
         counts = {(function.content_id, function.version): count for function, count in wanted}
         groups = [self._group(function) for function, _ in wanted]
-        for group in [*groups, *self._groups.values()]:
+        for group in [*groups, *self._roster.groups.values()]:
             count = counts.get(group.key, 0)
             if count != group.provision.wanted_count:
                 group.provision = Provision(wanted_count=count)
                 for environment in group.surplus():
                     environment.retire()
                 self._prepare(group)
-                self._drop_if_empty(group)
+                self._roster.drop_if_empty(group)
 
     def allocation(self, function: FunctionVersion, wanted_count: int) -> Allocation:
         """How far that is, where so many are wanted."""
-        group = self._groups.get((function.content_id, function.version))
+        group = self._roster.find(function)
         if group is None:
             return Allocation()
         return group.provision.allocation(wanted_count=wanted_count, ready_count=len(group.prepared))
@@ -397,10 +351,10 @@ class Pool:
             return
         now_ms = self._clock.monotonic_ms()
         for _ in range(group.to_prepare(now_ms)):
-            if len(self._unbound) >= MAX_BEING_MADE:
+            if len(self._roster.unbound) >= MAX_BEING_MADE:
                 self._owed.append(group)
                 break
-            if not self._make_room(1, group):
+            if not self._room.make(1, group):
                 group.provision = group.provision.failed(NO_ROOM, now_ms)
                 break
             self._start(group, Initialization.PROVISIONED)
@@ -412,12 +366,12 @@ class Pool:
     def retire(self, is_current: Callable[[FunctionVersion], bool]) -> None:
         """Ends the environments of versions that `is_current` denies: idle ones now, busy ones after their
         invocation."""
-        for group in list(self._groups.values()):
+        for group in list(self._roster.groups.values()):
             if not group.is_retired and not is_current(group.function):
                 self._retire_group(group)
 
     def _retire_older(self, function: FunctionVersion) -> None:
-        for group in list(self._groups.values()):
+        for group in list(self._roster.groups.values()):
             if group.function.key == function.key and group.function.version == function.version:
                 self._retire_group(group)
 
@@ -426,31 +380,21 @@ class Pool:
         group.provision = Provision()
         for environment in [*group.idle, *group.preparing]:
             environment.retire()
-        self._drop_if_empty(group)
-
-    def _drop_if_empty(self, group: Group) -> None:
-        if group.is_empty and self._groups.get(group.key) is group:
-            self._gone_use.append(group.take_use())
-            del self._groups[group.key]
+        self._roster.drop_if_empty(group)
 
     # --- looking
 
     def in_use(self) -> set[ArchiveDigest]:
-        """The code of every environment there is, and of every invocation that waits."""
-        functions = [environment.function for environment in self._environments.values()]
-        functions += [group.function for group in self._groups.values()]
-        return {digest for function in functions for digest in function.digests()}
+        """See Roster."""
+        return self._roster.in_use()
 
     def take_use(self) -> list[VersionUse]:
-        """What is to be counted of each version since the last call."""
-        used, self._gone_use = self._gone_use, []
-        used += [group.take_use() for group in self._groups.values()]
-        return [one for one in used if one.peak or one.wanted_count]
+        """See Roster."""
+        return self._roster.take_use()
 
     def snapshot(self) -> list[EnvironmentView]:
-        """Every environment there is, in the order they were started."""
-        now_ms = self._clock.monotonic_ms()
-        return [view(one, now_ms) for one in self._environments.values()]
+        """See Roster."""
+        return self._roster.snapshot(self._clock.monotonic_ms())
 
     # --- running
 
@@ -471,12 +415,12 @@ class Pool:
                     await self._changed.wait()
         except TimeoutError:
             pass
-        for group in self._groups.values():
+        for group in self._roster.groups.values():
             while group.waiting:
                 group.waiting.popleft()[1](ServiceUnavailable())
-        for environment in list(self._environments.values()):
+        for environment in list(self._roster.environments.values()):
             environment.retire(ServiceUnavailable())
-        while self._environments:
+        while self._roster.environments:
             self._changed.clear()
             await self._changed.wait()
         if self._timer is not None:
@@ -484,7 +428,7 @@ class Pool:
         self._closed.set()
 
     def _has_work(self) -> Iterator[bool]:
-        for group in self._groups.values():
+        for group in self._roster.groups.values():
             yield bool(group.waiting)
-        for environment in self._environments.values():
+        for environment in self._roster.environments.values():
             yield environment.state in IS_AT_WORK

@@ -152,7 +152,7 @@ def test_files_in_a_layer_do_not_widen_what_an_environment_may_have_open() -> No
             tasks.create_task(world.invoke(b"x"))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            [environment] = world.pool._environments.values()
+            [environment] = world.pool._roster.environments.values()
             assert environment._api._http.limits.max_connections <= 64
 
     World(extensions=tuple(f"e{n}" for n in range(1_000))).run(story)
@@ -342,7 +342,7 @@ def test_internal_extension_gives_the_runtime_half_a_second() -> None:
         assert world.states() == ["init"]  # for the extension, which does not ask for its next event
         began_ms, sandbox = now_ms(), world.sandbox
         world.pool.retire(lambda function: False)
-        for environment in list(world.pool._environments.values()):
+        for environment in list(world.pool._roster.environments.values()):
             environment.retire()
         while "destroy" not in sandbox.calls:
             await asyncio.sleep(0.01)

@@ -1,0 +1,45 @@
+"""How many environments there may be: the shell of `scheduler.memory`."""
+
+from squib.environment.driver import SandboxDriver
+from squib.environment.group import Group
+from squib.environment.pool_options import PoolOptions
+from squib.environment.roster import Roster
+from squib.scheduler.assignment import least_recently_used
+from squib.scheduler.memory import excess_count
+
+
+class Room:
+    """Owned by the pool."""
+
+    def __init__(self, roster: Roster, driver: SandboxDriver, options: PoolOptions) -> None:
+        self._roster, self._driver, self._options = roster, driver, options
+
+    def shortage(self, more: int) -> int:
+        """How many environments have to end so that there is room for so many more."""
+        roster = self._roster
+        count = max(0, roster.live_count + more - self._options.max_environments)
+        budget_bytes = self._options.memory_budget_bytes
+        used_bytes = self._driver.memory_bytes() if budget_bytes else None
+        if used_bytes is None:
+            return count
+        starting_count = roster.starting_count
+        excess = excess_count(
+            used_bytes=used_bytes,
+            settled_count=roster.live_count - starting_count,
+            stopping_count=roster.stopping_count,
+            starting_count=starting_count,
+            more=more,
+            budget_bytes=budget_bytes,
+        )
+        return max(count, excess)
+
+    def make(self, more: int, group: Group | None = None) -> bool:
+        """Ends what others than this group can best do without, for so many more; False when that is too
+        little."""
+        for _ in range(self.shortage(more)):
+            evictable = self._roster.evictable(group)
+            evicted = least_recently_used((one.idle_since_ms, one) for one in evictable)
+            if evicted is None:
+                return False
+            evicted.retire()
+        return True
