@@ -288,9 +288,12 @@ def test_topics_buses_and_buckets_are_reached_where_they_are(
 
 def test_a_delivery_that_fails_is_said_and_made_up_for(squib: Squib) -> None:
     queue = Queue(squib)
-    role = squib.role(unique_name("poor"), managed=(LOGS,))
+    role = squib.role(unique_name("poor"), managed=(LOGS,), allow=(may("sqs:*"),))
     function = squib.deploy(WORK, Role=role)
     tell(function, success=queue.arn)
+    iam = squib.client("iam", "us-east-1")
+    policy = {"RoleName": role.rpartition("/")[2], "PolicyName": "test"}
+    iam.delete_role_policy(**policy)
     request_id = hand_in(function, {"n": 1})
     line = eventually(
         lambda: next(
@@ -304,9 +307,7 @@ def test_a_delivery_that_fails_is_said_and_made_up_for(squib: Squib) -> None:
     )
     assert f"is not authorized to perform sqs:SendMessage on {queue.arn}" in line
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **may("sqs:*")}]}
-    squib.client("iam", "us-east-1").put_role_policy(
-        RoleName=role.rpartition("/")[2], PolicyName="p", PolicyDocument=json.dumps(document)
-    )
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
     assert queue.record()["requestContext"]["requestId"] == request_id
 
 
@@ -454,7 +455,7 @@ def handler(event, context):
 
 
 def test_what_happens_to_events_is_measured(squib: Squib) -> None:
-    function = deploy(squib, WORK)  # its role may not send
+    function = deploy(squib, WORK, may("sqs:SendMessage"))
     gone = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
     tell(function, failure=gone, MaximumRetryAttempts=0)
     hand_in(function, {"fail": 1})

@@ -1,6 +1,7 @@
 """Settings that hang on functions, as the AWS SDK sees them, and what they do to invocations."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness.functions import Function
-from harness.squib import Squib
+from harness.squib import Squib, unique_name
 
 SLOW = "import time\n\ndef handler(event, context):\n    time.sleep(event)\n    return event\n"
 
@@ -74,6 +75,31 @@ def test_policy_and_revisions_go_the_way_of_the_sdk(squib: Squib) -> None:
     client.remove_permission(FunctionName=function.name, StatementId="b", RevisionId=put["RevisionId"])
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_resource_policy(ResourceArn=function.arn)
+
+
+def test_a_role_must_be_able_to_reach_destinations(squib: Squib) -> None:
+    client, region, account = squib.client(), "eu-west-1", "000000000000"
+    poor = squib.deploy(SLOW, Role=squib.role(unique_name("poor")))
+    bucket = "arn:aws:s3:::bucket"
+    for side, arn, action in (
+        ("OnSuccess", f"arn:aws:sqs:{region}:{account}:q", "SendMessage"),
+        ("OnFailure", f"arn:aws:sns:{region}:{account}:t", "Publish"),
+        ("OnSuccess", squib.deploy(SLOW).arn, "InvokeFunction"),
+        ("OnFailure", f"arn:aws:events:{region}:{account}:event-bus/default", "PutEvents"),
+        ("OnFailure", bucket, "PutObject"),
+    ):
+        said = f"The function's execution role does not have permissions to call {action} on {arn}"
+        with pytest.raises(client.exceptions.InvalidParameterValueException, match=re.escape(said)):
+            client.put_function_event_invoke_config(
+                FunctionName=poor.name, DestinationConfig={side: {"Destination": arn}}
+            )
+    may = ({"Action": "s3:PutObject", "Resource": f"{bucket}/*"},)
+    able = squib.deploy(SLOW, Role=squib.role(unique_name("able"), allow=may))
+    client.put_function_event_invoke_config(
+        FunctionName=able.name, DestinationConfig={"OnFailure": {"Destination": bucket}}
+    )
+    put = client.put_function_event_invoke_config(FunctionName=poor.name, MaximumRetryAttempts=0)
+    assert put["MaximumRetryAttempts"] == 0
 
 
 def test_event_invoke_settings_come_in_pages(squib: Squib) -> None:

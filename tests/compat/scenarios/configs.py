@@ -205,7 +205,7 @@ def event_invoke_lifecycle(scene: Scene) -> None:
 
 @scenario(f"{_E}test_lambda_eventinvokeconfig_exceptions")
 def event_invoke_refused(scene: Scene) -> None:
-    name, alias = scene.deployed(), "eventinvokealias"
+    name, alias = scene.deployed(Role=scene.invoking_role()), "eventinvokealias"
     configs, other = _EventInvoke(scene, name), scene.arn(scene.deployed())
     scene.ask("fn_version_result", "publish_version", FunctionName=name)
     scene.ask("fn_alias_result", "create_alias", FunctionName=name, Name=alias, FunctionVersion="1")

@@ -158,6 +158,10 @@ class Scene:
         """A role whose functions may read queues."""
         return self._squib.role("scene-reader", managed=("service-role/AWSLambdaSQSQueueExecutionRole",))
 
+    def invoking_role(self) -> str:
+        """A role whose functions may invoke functions."""
+        return self._squib.role("scene-invoker", managed=("service-role/AWSLambdaRole",))
+
     def arn(self, name: str, *qualifier: str) -> str:
         """The ARN of a function of ours."""
         return ":".join(("arn:aws:lambda", self.region, self.account_id, "function", name, *qualifier))

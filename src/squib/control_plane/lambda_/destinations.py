@@ -1,14 +1,21 @@
 """Where the outcome of an asynchronous invocation may go: the rules about destination ARNs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from squib.model.arn import parse_function_arn
 from squib.model.errors import InvalidParameterValue
-from squib.model.function import FUNCTIONS, FunctionKey
+from squib.model.function import FUNCTIONS, FunctionKey, FunctionVersion
 from squib.store.base import Reader
 
+_ACTIONS: Final = {
+    "lambda": "lambda:InvokeFunction",
+    "sqs": "sqs:SendMessage",
+    "sns": "sns:Publish",
+    "events": "events:PutEvents",
+    "s3": "s3:PutObject",
+}
 _ARN: Final = re.compile(r"arn:aws[a-zA-Z-]*:([a-zA-Z0-9-]+):([a-z0-9-]*):(\d{12})?:(.+)", re.ASCII)
 
 
@@ -18,6 +25,24 @@ def check_destinations(reader: Reader, function: FunctionKey, given: Mapping[str
     for side, arn in arns.items():
         if arn:
             _check(reader, function, arn, is_success=side == "OnSuccess", given=given)
+
+
+def check_rights(
+    function: FunctionVersion, given: Mapping[str, Any], may: Callable[[str, str, str, str], bool]
+) -> None:
+    """Raises InvalidParameterValue for a destination that the function's role may not deliver to. `given` has
+    passed `check_destinations`."""
+    for side in ("OnSuccess", "OnFailure"):
+        arn: str | None = (given.get(side) or {}).get("Destination")
+        if not arn:
+            continue
+        action = _ACTIONS[arn.split(":")[2]]
+        resource = f"{arn}/*" if action == _ACTIONS["s3"] else arn
+        if not may(function.role_arn, function.key.name, action, resource):
+            raise InvalidParameterValue(
+                "The function's execution role does not have permissions to call "
+                f"{action.partition(':')[2]} on {arn}"
+            )
 
 
 def _check(

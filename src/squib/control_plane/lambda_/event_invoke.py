@@ -1,13 +1,13 @@
 """Settings of asynchronous invocations: Put, Update, Get, List and DeleteFunctionEventInvokeConfig."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from squib.clock import Clock
-from squib.control_plane.lambda_.destinations import check_destinations
+from squib.control_plane.lambda_.destinations import check_destinations, check_rights
 from squib.control_plane.lambda_.lookup import find_version, reference_of
 from squib.control_plane.pagination import BadMarker, marker, position
 from squib.model.alias import qualified_key
@@ -24,9 +24,11 @@ from squib.store.base import Reader, Store, Transaction
 class EventInvokeService:
     """Each configuration is of `$LATEST`, of a version or of an alias."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, may: Callable[[str, str, str, str], bool]) -> None:
+        """`may`: whether a session of a role may do an action on a resource."""
         self._store = store
         self._clock = clock
+        self._may = may
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -83,16 +85,23 @@ class EventInvokeService:
         fields = _fields(call.input)
         now_ms = self._clock.now_ms()
 
-        def decide(transaction: Transaction) -> EventInvokeConfig:
-            _check_exists(transaction, reference)
-            before = transaction.get(EVENT_INVOKE_CONFIGS, _key(reference)) if merges else None
+        destinations = call.input.get("DestinationConfig") or {}
+
+        def checked(reader: Reader) -> EventInvokeConfig | None:
+            if find_version(reader, reference) is None:
+                raise _no_function()
+            before = reader.get(EVENT_INVOKE_CONFIGS, _key(reference)) if merges else None
             if merges and before is None:
                 raise _no_config(reference)
             if not fields:
                 raise InvalidParameterValue(
                     "You must specify at least one of error handling or destination setting."
                 )
-            check_destinations(transaction, reference.key, call.input.get("DestinationConfig") or {})
+            check_destinations(reader, reference.key, destinations)
+            return before
+
+        def decide(transaction: Transaction) -> EventInvokeConfig:
+            before = checked(transaction)
             base = before or EventInvokeConfig(
                 function=reference.key, qualifier=reference.qualifier or LATEST, modified_at_ms=now_ms
             )
@@ -100,6 +109,10 @@ class EventInvokeService:
             transaction.put(EVENT_INVOKE_CONFIGS, _key(reference), config)
             return config
 
+        checked(self._store.memory)
+        version = find_version(self._store.memory, reference)
+        if version is not None:
+            check_rights(version, destinations, self._may)
         return OperationResult(output=_shape(await self._store.write(decide)))
 
 
@@ -146,11 +159,6 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
             if destinations.get(side) is not None:
                 fields[field] = destinations[side].get("Destination") or None
     return fields
-
-
-def _check_exists(reader: Reader, reference: FunctionReference) -> None:
-    if find_version(reader, reference) is None:
-        raise _no_function()
 
 
 def _no_function() -> ResourceNotFound:
