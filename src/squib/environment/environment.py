@@ -7,6 +7,7 @@ restart follows the kill before it. All methods are called on the event loop.
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from squib.environment import failure as failures
@@ -50,9 +51,9 @@ class Environment:
         lifetime: Lifetime,
         group: Any = None,
     ) -> None:
-        """`group` and `place` are the pool's own."""
+        """`group`, `place` and `due_at_ms` are the pool's own."""
         self.environment_id, self.function, self.lifetime = environment_id, function, lifetime
-        self.group, self.place = group, 0
+        self.group, self.place, self.due_at_ms = group, 0, float("inf")
         self.state = State.INIT
         self.fault: SquibError | None = None
         self.idle_since_ms = 0.0
@@ -121,17 +122,13 @@ class Environment:
         """Does what time demands; gives back when to look again."""
         state = self.state
         if self._shutdown is not None:
-            self._advance_shutdown()
-            if self._shutdown is not None:
-                return self._shutdown.next_change_ms(now_ms)
-            return now_ms + self._with.freeze_after_ms
-        if state in _HAS_DEADLINE or (state is State.INIT and self._has_init_deadline):
+            self._advance_shutdown()  # which asks for what follows
+        elif state in _HAS_DEADLINE or (state is State.INIT and self._has_init_deadline):
             if now_ms < self.deadline_ms:
                 return self.deadline_ms
             self._failure = failures.timed_out(self.function.timeout_s)
             self._happen(Event.DEADLINE)
-            return now_ms + self._with.freeze_after_ms
-        if state is State.IDLE or state is State.BROKEN:
+        elif state is State.IDLE or state is State.BROKEN:
             if self._journal.unfinished is not None:
                 self._drain_logs()
                 self._journal.finish()
@@ -336,12 +333,15 @@ class Environment:
         self._thaw()
         self._journal.flush()
         self._api.runtime_stopping()
-        self._shutdown = ShutdownPhase(reason, self._sandbox, extensions, self._with.clock, self._owner.due)
+        due = partial(self._owner.due, self)
+        self._shutdown = ShutdownPhase(reason, self._sandbox, extensions, self._with.clock, due)
         self._advance_shutdown()
 
     def _advance_shutdown(self) -> None:
-        assert self._shutdown is not None
-        if self._shutdown.advance(is_runtime_alive=self._starts.is_alive):
+        phase = self._shutdown
+        assert phase is not None
+        is_over = phase.advance(is_runtime_alive=self._starts.is_alive)
+        if is_over and self._shutdown is phase:  # the end of what it ends may have led here already
             self._shutdown = None
             self._happen(Event.SHUT)
 
@@ -380,7 +380,7 @@ class Environment:
         self._init_started_ms = self._with.clock.monotonic_ms()
         if self.state is State.INIT:
             self.deadline_ms = self._init_started_ms + self.lifetime.init_timeout_ms
-            self._owner.due(self.deadline_ms)
+            self._owner.due(self, self.deadline_ms)
 
     def _have_extensions(self) -> None:
         """There are extensions, or some internal one is about to register."""

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from squib.environment.environment import Environment
 from squib.environment.serving import Done
+from squib.environment.sweeper import NEVER
 from squib.model.function import FunctionVersion
 from squib.model.invocation import Invocation
 from squib.model.limits import SCALE_UP_ENVIRONMENTS, SCALE_UP_WINDOW_MS
@@ -39,13 +40,15 @@ class Group:
     of all that are idle they serve first."""
 
     __slots__ = (
-        *("counts", "function", "idle", "is_retired", "peak"),
+        *("counts", "due_at_ms", "function", "idle", "is_retired", "peak"),
         *("prepared", "preparing", "provision", "scale_up", "waiting"),
     )
 
     def __init__(self, function: FunctionVersion, scale_up: Bucket) -> None:
         """`scale_up` counts environments that are started; all versions of a function share it."""
         self.function, self.scale_up = function, scale_up
+        self.due_at_ms = NEVER
+        """The sweeper's own."""
         self.idle: list[Environment] = []
         """Those without a runtime in front, then on-demand ones, then prepared ones; the one used last at the
         end of its kind."""

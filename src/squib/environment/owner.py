@@ -28,5 +28,5 @@ class Owner(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine in the owner's task group."""
 
-    def due(self, at_ms: float) -> None:
+    def due(self, environment: "Environment", at_ms: float) -> None:
         """Asks for a `sweep` at a monotonic time."""

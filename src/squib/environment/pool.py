@@ -21,6 +21,7 @@ from squib.environment.room import Room
 from squib.environment.roster import Roster
 from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
+from squib.environment.sweeper import NEVER, Sweeper
 from squib.environment.view import EnvironmentView
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
@@ -36,7 +37,7 @@ from squib.scheduler.assignment import Assignment, assign
 from squib.scheduler.concurrency import Throttle
 from squib.scheduler.environment import IS_AT_WORK
 from squib.scheduler.lifetime import Initialization, lifetime
-from squib.scheduler.parameters import LOG_END_AFTER_MS, MAX_BEING_MADE
+from squib.scheduler.parameters import LOG_END_AFTER_MS, LOOK_AT_MEMORY_MS, MAX_BEING_MADE
 from squib.scheduler.provisioning import NO_ROOM, Provision
 from squib.scheduler.rates import Bucket
 from squib.store.base import Logs
@@ -102,8 +103,7 @@ class Pool:
         self._is_closing = False
         self._changed = asyncio.Event()  # an environment stopped, or an invocation ended while closing
         self._closed = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._sweep_at_ms = float("inf")
+        self._sweeper: Sweeper[Environment | Group | Room] = Sweeper(clock, self._loop, self._look)
 
     # --- invoking
 
@@ -149,8 +149,8 @@ class Pool:
         if group.counts[BUSY] > group.peak:
             group.peak = group.counts[BUSY]
         environment.assign(invocation, done)
-        if environment.deadline_ms < self._sweep_at_ms:
-            self.due(environment.deadline_ms)
+        if environment.deadline_ms < environment.due_at_ms:
+            self._sweeper.due(environment, environment.deadline_ms)
 
     def _wait(self, invocation: Invocation, done: Done) -> None:
         """Queues an invocation, and starts an environment when `scheduler.assignment` says so."""
@@ -229,6 +229,8 @@ class Pool:
             group.preparing.add(environment)
         self._roster.environments[environment.environment_id] = environment
         self._roster.unbound.add(environment)
+        if self._options.memory_budget_bytes:
+            self._sweeper.due(self._room, self._clock.monotonic_ms() + LOOK_AT_MEMORY_MS)
         _log.info("environment_started environment_id=%s", environment.environment_id)
 
     def _forget_waiting(self, invocation: Invocation, done: Done) -> None:
@@ -250,7 +252,10 @@ class Pool:
         life = environment.lifetime
         is_wanted = environment.idle_since_ms < life.ends_at_ms
         if life.is_prepared:
+            is_first = environment in group.preparing
             is_wanted = group.judge(environment, environment.idle_since_ms) and is_wanted
+            if is_first:  # those that a failure has held back may follow
+                self._prepare(group)
         if group.waiting and is_wanted:
             self._assign(environment, *group.waiting.popleft())
             return
@@ -261,8 +266,8 @@ class Pool:
             environment.retire()
             return
         sweep_at_ms = environment.idle_since_ms + self._settle_after_ms
-        if sweep_at_ms < self._sweep_at_ms:
-            self.due(sweep_at_ms)
+        if sweep_at_ms < environment.due_at_ms:
+            self._sweeper.due(environment, sweep_at_ms)
 
     def withdraw(self, environment: Environment) -> None:
         """An environment that was offered can't take an invocation after all."""
@@ -289,6 +294,7 @@ class Pool:
     def stopped(self, environment: Environment) -> None:
         """An environment is no more."""
         del self._roster.environments[environment.environment_id]
+        self._sweeper.forget(environment)
         self._changed.set()
         _log.info("environment_stopped environment_id=%s", environment.environment_id)
 
@@ -297,31 +303,19 @@ class Pool:
         assert self._tasks is not None, "the pool runs"
         self._tasks.create_task(work)
 
-    def due(self, at_ms: float) -> None:
-        """Sweeps at that monotonic time, or earlier."""
-        if at_ms >= self._sweep_at_ms:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._sweep_at_ms = at_ms
-        delay_s = max(0.0, at_ms - self._clock.monotonic_ms()) / 1000
-        self._timer = self._loop.call_later(delay_s, self._sweep)
+    def due(self, environment: Environment, at_ms: float) -> None:
+        """Sweeps an environment at that monotonic time, or earlier."""
+        self._sweeper.due(environment, at_ms)
 
-    def _sweep(self) -> None:
-        """One timer for all: timeouts, freezing, expiry."""
-        self._timer = None
-        self._sweep_at_ms = float("inf")
-        now_ms = self._clock.monotonic_ms()
-        due_ms = float("inf")
-        for environment in list(self._roster.environments.values()):
-            due_ms = min(due_ms, environment.sweep(now_ms))
-        if due_ms < self._sweep_at_ms:
-            self.due(due_ms)
-        for group in list(self._roster.groups.values()):
-            if group.provision.failure_count or group.provision.retry_at_ms:
-                self._prepare(group)
-        if self._options.memory_budget_bytes:
-            self._room.make(0)
+    def _look(self, one: Environment | Group | Room, now_ms: float) -> float:
+        """Timeouts, freezing, expiry; another attempt to initialize ahead of calls; too much memory."""
+        if isinstance(one, Environment):
+            return one.sweep(now_ms)
+        if isinstance(one, Group):
+            self._prepare(one)
+            return NEVER
+        one.make(0)
+        return now_ms + LOOK_AT_MEMORY_MS if self._roster.environments else NEVER
 
     # --- initializing ahead of calls
 
@@ -359,7 +353,7 @@ class Pool:
                 break
             self._start(group, Initialization.PROVISIONED)
         if group.provision.retry_at_ms > now_ms:
-            self.due(group.provision.retry_at_ms)
+            self._sweeper.due(group, group.provision.retry_at_ms)
 
     # --- retiring
 
@@ -423,8 +417,7 @@ class Pool:
         while self._roster.environments:
             self._changed.clear()
             await self._changed.wait()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._sweeper.stop()
         self._closed.set()
 
     def _has_work(self) -> Iterator[bool]:

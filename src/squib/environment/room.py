@@ -4,6 +4,7 @@ from squib.environment.driver import SandboxDriver
 from squib.environment.group import Group
 from squib.environment.pool_options import PoolOptions
 from squib.environment.roster import Roster
+from squib.environment.sweeper import NEVER
 from squib.scheduler.assignment import least_recently_used
 from squib.scheduler.memory import excess_count
 
@@ -13,6 +14,8 @@ class Room:
 
     def __init__(self, roster: Roster, driver: SandboxDriver, options: PoolOptions) -> None:
         self._roster, self._driver, self._options = roster, driver, options
+        self.due_at_ms = NEVER
+        """The sweeper's own."""
 
     def shortage(self, more: int) -> int:
         """How many environments have to end so that there is room for so many more."""
