@@ -356,7 +356,7 @@ def test_an_update_while_a_batch_runs_neither_loses_nor_doubles_it(squib: Squib)
 
 
 def test_a_queue_and_a_function_that_go_round_are_stopped(squib: Squib) -> None:
-    queue = Queue(squib, VisibilityTimeout=1)
+    queue = Queue(squib, VisibilityTimeout=4)
     source = (
         "import os, boto3\n"
         "sqs = boto3.client('sqs', endpoint_url=os.environ['AWS_ENDPOINT_URL'])\n"
@@ -367,10 +367,10 @@ def test_a_queue_and_a_function_that_go_round_are_stopped(squib: Squib) -> None:
         "    url = os.environ['RESULTS']\n"
         "    sqs.send_message(QueueUrl=url, MessageBody=body, MessageSystemAttributes=trace)\n"
     )
-    mapping = Mapped(squib, collector(squib, queue, source, Timeout=1), queue.arn, BatchSize=1)
+    mapping = Mapped(squib, collector(squib, queue, source, Timeout=4), queue.arn, BatchSize=1)
     queue.send("0")
     mapping.wait_result("Recursive loop")
     mapping.update(Enabled=False)
-    eventually(lambda: queue.depth() == (1, 0))
+    eventually(lambda: queue.depth() == (1, 0), within_s=20)
     assert [one["Body"] for one in queue.take()] == ["16"]
     mapping.delete()
