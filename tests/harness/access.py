@@ -1,6 +1,9 @@
 """Authorization without IAM: a squib in which nobody has a policy and nothing is declared."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from squib.access.denials import Denials
 from squib.access.permissions import Judgement
@@ -9,7 +12,11 @@ from squib.iam.caller import caller_of
 from squib.iam.context import Context, Value, keys
 from squib.iam.evaluate import Request, evaluate
 from squib.model.identity import Principal, PrincipalKind
+from squib.model.item import Key, Kind
 from squib.model.units import AccountId, Region
+
+K = TypeVar("K", bound=Key)
+V = TypeVar("V", bound=msgspec.Struct)
 
 
 def root_only() -> Authorizer:
@@ -57,4 +64,23 @@ class NothingStored:
         return None
 
     def dead_letter_sources(self, queue_arn: str) -> Sequence[str]:
+        return ()
+
+
+class NoItems:
+    """A store's memory in which there is no item: implements `store.base.Reader`."""
+
+    def get(self, kind: Kind[K, V], key: K) -> V | None:
+        return None
+
+    def page(
+        self,
+        kind: Kind[K, V],
+        account_id: AccountId,
+        region: Region,
+        *,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[V]:
         return ()

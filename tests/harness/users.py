@@ -13,8 +13,8 @@ from harness.squib import Squib, unique_name
 class User:
     """An IAM user with a key of its own."""
 
-    def __init__(self, squib: Squib, *statements: Mapping[str, object]) -> None:
-        self.squib, self.name = squib, unique_name("user")
+    def __init__(self, squib: Squib, *statements: Mapping[str, object], name: str | None = None) -> None:
+        self.squib, self.name = squib, name or unique_name("user")
         iam = squib.client("iam", "us-east-1")
         self.arn = iam.create_user(UserName=self.name)["User"]["Arn"]
         self.allow(*statements)
@@ -31,6 +31,12 @@ class User:
             return
         document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
         iam.put_user_policy(UserName=self.name, PolicyName="p", PolicyDocument=json.dumps(document))
+
+    def delete(self) -> None:
+        """With its key; for one without policies."""
+        iam = self.squib.client("iam", "us-east-1")
+        iam.delete_access_key(UserName=self.name, AccessKeyId=self.key["aws_access_key_id"])
+        iam.delete_user(UserName=self.name)
 
     def client(self, service: str = "lambda", region: str = "eu-west-1") -> Any:
         """Signs as the user."""

@@ -16,6 +16,4 @@ class ExecutionRoles:
     def trusts_lambda(self, role_arn: str) -> bool:
         """Whether a function may have the role."""
         role = self._identities.role_by_arn(role_arn)
-        return role is not None and trusts_service(
-            trust_of(role, self._identities), LAMBDA, role_arn=role_arn
-        )
+        return role is not None and trusts_service(trust_of(role), LAMBDA, role_arn=role_arn)

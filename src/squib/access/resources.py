@@ -1,28 +1,46 @@
-"""The resource's side of a decision: the policy that a function, layer version or queue carries, and tags."""
+"""The resource's side of a decision: the policy that a function, layer version or queue carries, and tags.
+
+What is compiled is kept until the policy is written again, and no longer.
+"""
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from squib.access.callers import UNREADABLE
+from squib.access.named import by_id
 from squib.iam.compiled import PolicySet, compile_policy
 from squib.iam.document import parse_document
 from squib.model.alias import qualified_key
 from squib.model.arn import parse_function_arn
 from squib.model.errors import ApiError
 from squib.model.function import FUNCTIONS
-from squib.model.item import ItemKey
+from squib.model.item import ItemKey, Key, Kind
 from squib.model.layer import LAYER_VERSIONS, parse_layer_arn
 from squib.model.policy import PolicyDocument, PolicyType
-from squib.model.queue import QUEUES, Queue, parse_queue_arn
+from squib.model.queue import QUEUES, parse_queue_arn
 from squib.model.resource_policy import RESOURCE_POLICIES
-from squib.store.base import Collection, Store
+from squib.store.base import Store
 
 _MAX_REMEMBERED: Final = 8_192  # our own choice, of resources
 _NO_TAGS: Final[Mapping[str, str]] = {}
 
-Finder: TypeAlias = Callable[[str], str | None]
-"""From an ARN to the document that the resource carries, if any."""
+Place: TypeAlias = tuple[str, Key]
+"""Where a policy is stored: the kind's name, and the item's key."""
+
+
+class _Carried(NamedTuple):
+    """What a resource carries."""
+
+    place: Place
+    text: str = ""
+    """The document; empty when there is none."""
+    ids: Mapping[str, str] = {}
+    """Unique ids of whom it names (`access.named`)."""
+
+
+Finder: TypeAlias = Callable[[str], _Carried | None]
+"""From an ARN to what the resource carries; None where there can be nothing."""
 
 
 class ResourceBook:
@@ -33,24 +51,24 @@ class ResourceBook:
         self._policies = store.collection(RESOURCE_POLICIES)
         self._layers = store.collection(LAYER_VERSIONS)
         self._queues = store.collection(QUEUES)
-        self._read: tuple[Collection[Any, Any], ...] = (self._policies, self._layers, self._queues)
         self._finders: Mapping[str, Finder] = {"lambda": self._of_lambda, "sqs": self._of_queue}
-        self._generation = -1
         self._sets: dict[str, PolicySet | None] = {}
+        self._arns: dict[Place, set[str]] = {}  # of `_sets`: a resource may be asked about by several
+        self._policies.watch(self._forget(RESOURCE_POLICIES))
+        self._layers.watch(self._forget(LAYER_VERSIONS))
+        self._queues.watch(self._forget(QUEUES))
 
     def of(self, arn: str) -> PolicySet | None:
         """The policy of the resource; None when it has none."""
-        generation = 0
-        for collection in self._read:
-            generation += collection.generation
-        if generation != self._generation or len(self._sets) >= _MAX_REMEMBERED:
-            self._generation = generation
-            self._sets.clear()
         try:
             return self._sets[arn]
         except KeyError:
-            found = self._sets[arn] = self._find(arn)
-            return found
+            pass
+        if len(self._sets) >= _MAX_REMEMBERED:
+            self._sets.clear()
+            self._arns.clear()
+        found = self._sets[arn] = self._find(arn)
+        return found
 
     def tags(self, arn: str) -> Mapping[str, str]:
         """`aws:ResourceTag`: tags of a function, also by the ARN of one of its versions or aliases, or of a
@@ -59,37 +77,56 @@ class ResourceBook:
         if function is not None:
             record = self._functions.peek(function.key)
             return _NO_TAGS if record is None else record.tags
-        queue = self._queue(arn)
+        key = parse_queue_arn(arn)
+        queue = None if key is None else self._queues.peek(key)
         return _NO_TAGS if queue is None else queue.tags
+
+    def _forget(self, kind: Kind[Any, Any]) -> Callable[[Key, object, object], None]:
+        def written(key: Key, before: object, after: object) -> None:
+            for arn in self._arns.pop((kind.name, key), ()):
+                self._sets.pop(arn, None)
+
+        return written
 
     def _find(self, arn: str) -> PolicySet | None:
         parts = arn.split(":", 3)
         finder = self._finders.get(parts[2]) if len(parts) == 4 else None
-        text = None if finder is None else finder(arn)
-        if text is None:
+        carried = None if finder is None else finder(arn)
+        if carried is None:
             return None
-        return PolicySet(PolicyType.RESOURCE, [compile_policy(PolicyType.RESOURCE, arn, _document(text))])
+        self._arns.setdefault(carried.place, set()).add(arn)
+        if not carried.text:
+            return None
+        document = by_id(_document(carried.text), carried.ids)
+        return PolicySet(PolicyType.RESOURCE, [compile_policy(PolicyType.RESOURCE, arn, document)])
 
-    def _of_lambda(self, arn: str) -> str | None:
+    def _of_lambda(self, arn: str) -> _Carried | None:
         function = parse_function_arn(arn)
         if function is not None:
-            key = function.key
-            if function.is_latest:
-                policy = self._policies.peek(ItemKey(key.account_id, key.region, key.name))
-            else:
-                policy = self._policies.peek(qualified_key(key, function.qualifier or ""))
-            return None if policy is None else json.dumps(policy.document)
+            qualifier = None if function.is_latest else function.qualifier
+            return self._of_function(qualified_key(function.key, qualifier))
         layer = parse_layer_arn(arn)
-        version = None if layer is None or layer[1] is None else self._layers.peek(layer[0].version(layer[1]))
-        return None if version is None or not version.statements else version.policy()
+        if layer is None or layer[1] is None:
+            return None
+        key = layer[0].version(layer[1])
+        version = self._layers.peek(key)
+        text = "" if version is None or not version.statements else version.policy()
+        return _Carried((LAYER_VERSIONS.name, key), text)  # names accounts only
 
-    def _of_queue(self, arn: str) -> str | None:
-        queue = self._queue(arn)
-        return None if queue is None or not queue.policy else queue.policy
+    def _of_function(self, key: ItemKey) -> _Carried:
+        place = (RESOURCE_POLICIES.name, key)
+        policy = self._policies.peek(key)
+        if policy is None:
+            return _Carried(place)
+        return _Carried(place, json.dumps(policy.document), policy.principal_ids)
 
-    def _queue(self, arn: str) -> Queue | None:
+    def _of_queue(self, arn: str) -> _Carried | None:
         key = parse_queue_arn(arn)
-        return None if key is None else self._queues.peek(key)
+        if key is None:
+            return None
+        queue = self._queues.peek(key)
+        place = (QUEUES.name, key)
+        return _Carried(place) if queue is None else _Carried(place, queue.policy, queue.principal_ids)
 
 
 def _document(text: str) -> PolicyDocument:

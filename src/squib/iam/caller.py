@@ -36,6 +36,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """A user's, session's or root's ARN; a service's name; a provider's ARN or name."""
     issuer_arn: str | None = None
     """The role of a session, with its path; the user of a federated user."""
+    unique_id: str = ""
+    """A user's `AIDA...`, a session's `AROA...:NAME`: by these, stored policies name them."""
+    issuer_id: str = ""
+    """The unique id of a session's role."""
 
 
 ANONYMOUS: Final = Caller(kind=CallerKind.ANONYMOUS, arn="anonymous")
@@ -63,7 +67,14 @@ def caller_of(principal: Principal, *, role_arn: str | None = None) -> Caller:
     kind = _KINDS[principal.kind]
     if kind is CallerKind.ANONYMOUS:
         return ANONYMOUS
-    return Caller(kind=kind, account_id=principal.account_id, arn=principal.arn, issuer_arn=role_arn)
+    return Caller(
+        kind=kind,
+        account_id=principal.account_id,
+        arn=principal.arn,
+        issuer_arn=role_arn,
+        unique_id=principal.user_id if principal.entity_id else "",
+        issuer_id=principal.entity_id if kind is CallerKind.ROLE_SESSION else "",
+    )
 
 
 def service_caller(service: str) -> Caller:
@@ -102,9 +113,9 @@ class PrincipalMatcher:
                 return Named.DIRECTLY if caller.arn in self._federated else Named.NOT
             case CallerKind.ANONYMOUS:
                 return Named.NOT
-        if caller.arn in self._arns and caller.kind is not CallerKind.ROOT:
+        if caller.kind is not CallerKind.ROOT and self._lists(caller.arn, caller.unique_id):
             return Named.DIRECTLY
-        if caller.issuer_arn is not None and caller.issuer_arn in self._arns:
+        if caller.issuer_arn is not None and self._lists(caller.issuer_arn, caller.issuer_id):
             return Named.ISSUER
         return Named.ACCOUNT if caller.account_id in self._accounts else Named.NOT
 
@@ -128,7 +139,14 @@ class PrincipalMatcher:
                 return self.named(caller) is Named.DIRECTLY
         if caller.account_id not in self._accounts:
             return False
-        return caller.kind is CallerKind.ROOT or (caller.issuer_arn or caller.arn) in self._arns
+        if caller.kind is CallerKind.ROOT:
+            return True
+        if caller.issuer_arn is not None:
+            return self._lists(caller.issuer_arn, caller.issuer_id)
+        return self._lists(caller.arn, caller.unique_id)
+
+    def _lists(self, arn: str, unique_id: str) -> bool:
+        return arn in self._arns or unique_id in self._arns
 
     def _has_service(self, service: str) -> bool:
         return service in self._services or "*" in self._services

@@ -61,7 +61,8 @@ _IDENTIFIER: Final = re.compile(r"[0-9A-Za-z]*", re.ASCII)
 _VENDOR_NAME: Final = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
 _PARTITION: Final = re.compile(r"\*|aws(-[a-z]+)*", re.ASCII)
 _AWS_PRINCIPAL: Final = re.compile(
-    r"\*|\d{12}|A[A-Z]{3}[A-Z0-9]{12,124}"  # everyone; an account; the unique id of what an ARN named before
+    r"\*|\d{12}"  # everyone; an account
+    r"|A[A-Z]{3}[A-Z0-9]{12,124}(:[\w+=,.@-]{2,64})?"  # the unique id of what an ARN named before
     r"|arn:aws[a-z-]*:iam::\d{12}:(root|user/\S+|role/\S+)"
     r"|arn:aws[a-z-]*:sts::\d{12}:(assumed-role/[^/\s]+/[^/\s]+|federated-user/\S+|self)"
     r"|arn:aws[a-z-]*:iam::cloudfront:user/\S+",

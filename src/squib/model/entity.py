@@ -63,8 +63,7 @@ class Role(Entity, frozen=True, kw_only=True):
     id_prefix = "AROA"
     trust_policy: str
     trusted_ids: Mapping[str, str] = {}
-    """Unique ids of the users and roles that the trust policy names, by their ARNs: a name that passes to
-    another takes no trust along."""
+    """Unique ids of the users and roles that the trust policy names, by their ARNs (`access.named`)."""
     description: str | None = None
     max_session_s: int = DEFAULT_SESSION_S
 

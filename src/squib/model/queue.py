@@ -99,6 +99,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     receive_wait_s: int = 0
     policy: str = ""
     """The document as it was given; empty when there is none."""
+    principal_ids: Mapping[str, str] = {}
+    """Unique ids of the users and roles that it names, by their ARNs (`access.named`)."""
     redrive: RedrivePolicy | None = None
     redrive_allow: RedriveAllowPolicy | None = None
     content_based_deduplication: bool = False

@@ -18,6 +18,8 @@ class ResourcePolicy(msgspec.Struct, frozen=True, kw_only=True):
     revision_id: str
     document: Mapping[str, Any]
     """`Version`, `Id` and `Statement`, a list of statements in the order they were added."""
+    principal_ids: Mapping[str, str] = {}
+    """Unique ids of the users and roles that it names, by their ARNs (`access.named`)."""
 
 
 RESOURCE_POLICIES: Final = Kind("resource_policy", ItemKey, ResourcePolicy)

@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 
+from harness.access import NoItems
 from squib.control_plane.sqs.attributes import changed, described, differing
 from squib.control_plane.sqs.message_checks import new_message
 from squib.control_plane.sqs.redrive import parse_allow_policy, parse_redrive_policy
 from squib.model.errors import ApiError
 from squib.model.queue import Queue, QueueCounts, QueueKey
 from squib.model.units import AccountId, EpochMs, Region
+
+NOBODY = NoItems()
+
+
+def no_queue(key: QueueKey) -> Queue | None:
+    return None
 
 
 def queue(name: str = "q", **attributes: Any) -> Queue:
@@ -90,15 +97,23 @@ def test_attributes_come_back_as_they_were_set() -> None:
         "KmsDataKeyReusePeriodSeconds": "300",
         "FifoQueue": "true",
     }
-    made = changed(queue("q.fifo"), given, operation="CreateQueue", peek=lambda key: None)
+    made = changed(queue("q.fifo"), given, NOBODY, operation="CreateQueue", peek=no_queue)
     assert given.items() <= described(made, QueueCounts(0, 0, 0)).items()
     assert differing(made, made, given) is None
-    other = changed(made, {"DelaySeconds": "1"}, operation="CreateQueue", peek=lambda key: None)
+    other = changed(made, {"DelaySeconds": "1"}, NOBODY, operation="CreateQueue", peek=no_queue)
     assert differing(made, other, given) == "DelaySeconds"
-    cleared = changed(made, {"RedriveAllowPolicy": ""}, operation="SetQueueAttributes", peek=lambda key: None)
+    cleared = changed(
+        made, {"RedriveAllowPolicy": ""}, NOBODY, operation="SetQueueAttributes", peek=lambda key: None
+    )
     assert cleared.redrive_allow is None
     with pytest.raises(ApiError, match="only when the value for DeduplicationScope"):
-        changed(made, {"DeduplicationScope": "queue"}, operation="SetQueueAttributes", peek=lambda key: None)
+        changed(
+            made,
+            {"DeduplicationScope": "queue"},
+            NOBODY,
+            operation="SetQueueAttributes",
+            peek=lambda key: None,
+        )
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,46 @@ def test_functions_of_the_third_schema_get_a_content_and_keep_their_tags(
     assert (first.declared.content_id, first.active.content_id) == ("now", "before")
     assert first.tags == second.tags == {"a": "b"}
     assert second.active is None
+
+
+def test_policies_of_the_sixth_schema_name_whoever_bears_the_names_now(
+    connection: sqlite3.Connection,
+) -> None:
+    migrate(connection, MIGRATIONS[:6])
+    own, strange = "arn:aws:iam::111111111111:", "arn:aws:iam::222222222222:user/x"
+    there, gone, role = f"{own}user/a/there", f"{own}user/gone", f"{own}role/r"
+    session = "arn:aws:sts::111111111111:assumed-role/r/me"
+
+    def policy(principal: object) -> dict[str, object]:
+        condition = {"ArnEquals": {"aws:PrincipalArn": there}}
+        one = {"Effect": "Allow", "Principal": principal, "Action": "*", "Condition": condition}
+        return {"Version": "2012-10-17", "Statement": [one]}
+
+    text = msgspec.json.encode(policy({"AWS": [there, gone, session, strange, "111111111111"]})).decode()
+    trusted = {"trust_policy": msgspec.json.encode(policy({"AWS": there})).decode()}
+    for kind, name, document in (
+        ("account", "", {}),
+        ("iam-user", "there", {"name": "there", "path": "/a/", "unique_id": "AIDATHERE"}),
+        ("iam-role", "r", {"name": "r", "unique_id": "AROAR", **trusted}),
+        ("iam-role", "s", {"name": "s", "unique_id": "AROAS", **trusted, "trusted_ids": {there: "AIDAOLD"}}),
+        ("resource_policy", "f", {"document": policy({"AWS": role})}),
+        ("resource_policy", "g", {"document": policy("*")}),
+        ("queue", "q", {"policy": text}),
+        ("queue", "bare", {"policy": ""}),
+    ):
+        stored = msgspec.json.encode(document).decode()
+        connection.execute("INSERT INTO item VALUES (?, '111111111111', '', ?, ?)", (kind, name, stored))
+    migrate(connection)
+
+    def stored_of(kind: str, name: str) -> dict[str, object]:
+        found = connection.execute("SELECT document FROM item WHERE kind = ? AND name = ?", (kind, name))
+        return msgspec.json.decode(found.fetchone()[0], type=dict[str, object])
+
+    assert stored_of("queue", "q") == {
+        "policy": text,
+        "principal_ids": {there: "AIDATHERE", gone: "AIDA00000000000000000", session: "AROAR:me"},
+    }
+    assert stored_of("resource_policy", "f")["principal_ids"] == {role: "AROAR"}
+    assert stored_of("iam-role", "r")["trusted_ids"] == {there: "AIDATHERE"}
+    assert stored_of("iam-role", "s")["trusted_ids"] == {there: "AIDAOLD"}
+    assert "principal_ids" not in stored_of("resource_policy", "g") | stored_of("queue", "bare")

@@ -156,7 +156,7 @@ def _user(user: User) -> dict[str, Any]:
 
 
 def _role(iam: Iam, role: Role) -> dict[str, Any]:
-    shape = {**shapes.role(role), **_carried("Role", role)}
+    shape = {**shapes.role(role, iam.identities), **_carried("Role", role)}
     shape.pop("Description", None)
     del shape["MaxSessionDuration"]
     return {**shape, "InstanceProfileList": [], "RoleLastUsed": last_used(iam, role)}

@@ -1,11 +1,11 @@
 """Roles: made, read, changed, listed, deleted. Instance profiles do not exist in squib, so no role is in
 one."""
 
-import re
 from typing import Any, Final
 
 import msgspec
 
+from squib.access.named import unique_ids
 from squib.control_plane.iam import shapes
 from squib.control_plane.iam.documents import check_trust
 from squib.control_plane.iam.lookup import (
@@ -21,18 +21,14 @@ from squib.control_plane.iam.lookup import (
 )
 from squib.control_plane.iam.tags import read_tags
 from squib.iam.unique_ids import NOISE_BYTES, entity_id
-from squib.model.account import ACCOUNTS, account_key
-from squib.model.entity import DEFAULT_SESSION_S, ROLES, USERS, Role, entity_key
+from squib.model.entity import DEFAULT_SESSION_S, ROLES, Role, entity_key
 from squib.model.errors import MalformedPolicyDocument
 from squib.model.iam_limits import MAX_ROLE_NAME_LENGTH, ROLES_PER_ACCOUNT
 from squib.model.identity_errors import InvalidInput
-from squib.model.item import ItemKey, Kind
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.policy import PolicyDocument
-from squib.model.units import AccountId
 from squib.store.base import Transaction
 
-_ENTITY_ARN: Final = re.compile(r"arn:aws:iam::(\d{12}):(user|role)/(?:[\x21-\x7e]+/)?([^/]+)", re.ASCII)
 _SERVICE_LINKED: Final = "/aws-service-role/"
 
 
@@ -62,29 +58,22 @@ async def create_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
         put_new(transaction, ROLES, trusted, ROLES_PER_ACCOUNT)
 
     await iam.store.write(decide)
-    return OperationResult(output={"Role": shapes.role(role)})
+    return OperationResult(output={"Role": shapes.role(role, iam.identities)})
 
 
 def trusted_ids(transaction: Transaction, trust: PolicyDocument) -> dict[str, str]:
     """The users and roles of this squib's accounts that a trust policy names, and who they are. Raises
     MalformedPolicyDocument for one that does not exist."""
-    found: dict[str, str] = {}
-    for statement in trust.statements:
-        for value in dict(statement.principals.by_type).get("AWS", ()) if statement.principals else ():
-            named = _ENTITY_ARN.fullmatch(value)
-            if named is None or transaction.get(ACCOUNTS, account_key(AccountId(named[1]))) is None:
-                continue
-            kind: Kind[ItemKey, Any] = USERS if named[2] == "user" else ROLES
-            entity = transaction.get(kind, entity_key(AccountId(named[1]), named[3]))
-            if entity is None or entity.arn != value:
-                raise MalformedPolicyDocument(f'Invalid principal in policy: "AWS":"{value}"')
-            found[value] = entity.unique_id
-    return found
+    named = unique_ids(transaction, trust)
+    if named.missing:
+        raise MalformedPolicyDocument(f'Invalid principal in policy: "AWS":"{named.missing[0]}"')
+    return dict(named.by_arn)
 
 
 async def get_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
     role = find(iam.identities, ROLES, call.account_id, call.input["RoleName"])
-    return OperationResult(output={"Role": {**shapes.role(role), "RoleLastUsed": last_used(iam, role)}})
+    shape = shapes.role(role, iam.identities)
+    return OperationResult(output={"Role": {**shape, "RoleLastUsed": last_used(iam, role)}})
 
 
 def last_used(iam: Iam, role: Role) -> dict[str, Any]:
@@ -95,7 +84,11 @@ def last_used(iam: Iam, role: Role) -> dict[str, Any]:
 
 async def list_roles(iam: Iam, call: AuthorizedCall) -> OperationResult:
     roles = below_path(iam.identities, ROLES, call)
-    output = paged(call, "Roles", roles, by_name, lambda role: shapes.role(role, is_whole=False))
+
+    def shape(role: Role) -> dict[str, Any]:
+        return shapes.role(role, iam.identities, is_whole=False)
+
+    output = paged(call, "Roles", roles, by_name, shape)
     return OperationResult(output=output)
 
 
@@ -112,7 +105,7 @@ async def update_role(iam: Iam, call: AuthorizedCall) -> OperationResult:
 
 async def update_role_description(iam: Iam, call: AuthorizedCall) -> OperationResult:
     role = await _change(iam, call, description=call.input["Description"])
-    return OperationResult(output={"Role": shapes.role(role)})
+    return OperationResult(output={"Role": shapes.role(role, iam.identities)})
 
 
 async def update_assume_role_policy(iam: Iam, call: AuthorizedCall) -> OperationResult:

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from squib.access.named import shown_text
 from squib.model.entity import Group, Role, User
 from squib.model.managed_policy import ManagedPolicy, PolicyVersion
 from squib.model.units import EpochMs
 from squib.model.user_key import UserKey
+from squib.store.base import Reader
 
 
 def date(at_ms: EpochMs) -> int:
@@ -48,15 +50,15 @@ def group(item: Group) -> dict[str, Any]:
     }
 
 
-def role(item: Role, *, is_whole: bool = True) -> dict[str, Any]:
-    """`Role`; in lists without tags and boundary."""
+def role(item: Role, reader: Reader, *, is_whole: bool = True) -> dict[str, Any]:
+    """`Role`; in lists without tags and boundary. `reader` tells whom its trust policy names now."""
     shape: dict[str, Any] = {
         "Path": item.path,
         "RoleName": item.name,
         "RoleId": item.unique_id,
         "Arn": item.arn,
         "CreateDate": date(item.created_at_ms),
-        "AssumeRolePolicyDocument": document(item.trust_policy),
+        "AssumeRolePolicyDocument": document(shown_text(item.trust_policy, item.trusted_ids, reader)),
         "MaxSessionDuration": item.max_session_s,
     }
     if item.description is not None:

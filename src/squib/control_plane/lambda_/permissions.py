@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from squib.access.named import shown, unique_ids
 from squib.clock import Entropy
 from squib.control_plane.lambda_ import statements
 from squib.control_plane.lambda_.lookup import find_alias, find_version, missing, reference_of
 from squib.control_plane.lambda_.statements import Statement
+from squib.iam.document import parse_document
 from squib.model.alias import ALIASES, qualified_key
 from squib.model.arn import FunctionReference, parse_function_arn, parse_function_reference
 from squib.model.errors import (
@@ -24,6 +26,7 @@ from squib.model.errors import (
 )
 from squib.model.function import FUNCTIONS, LATEST, VERSIONS, version_key
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
+from squib.model.policy import PolicyDocument, PolicyType
 from squib.model.resource_policy import RESOURCE_POLICIES, ResourcePolicy
 from squib.store.base import Reader, Store, Transaction
 
@@ -50,22 +53,23 @@ class PermissionService:
         reference = _subject(reference_of(call))
         added = statements.statement(given, reference.arn)
 
-        def change(policy: ResourcePolicy | None) -> Mapping[str, Any]:
-            before: list[Statement] = [] if policy is None else list(policy.document["Statement"])
+        def change(present: Mapping[str, Any]) -> Mapping[str, Any]:
+            before: list[Statement] = present["Statement"]
             if any(one.get("Sid") == added["Sid"] for one in before):
                 raise ResourceConflict(
                     f"The statement id ({added['Sid']}) provided already exists. Please provide a new "
                     "statement id, or remove the existing statement."
                 )
-            base = statements.document([]) if policy is None else policy.document
-            return {**base, "Statement": [*before, added]}
+            return {**present, "Statement": [*before, added]}
 
         def decide(transaction: Transaction) -> None:
             if find_version(transaction, reference) is None:
                 raise missing(reference)
             policy = _policy(transaction, reference)
             _check_revision(transaction, reference, policy, given.get("RevisionId"))
-            self._write(transaction, reference, change(policy), revision_id)
+            _check_exist(transaction, statements.document([added]))
+            present = statements.document([]) if policy is None else _shown(transaction, policy)
+            self._write(transaction, reference, change(present), revision_id)
 
         revision_id = self._entropy.request_id()
         await self._store.write(decide)
@@ -85,11 +89,12 @@ class PermissionService:
             if policy is None:
                 raise ResourceNotFound("No policy is associated with the given resource.")
             _check_revision(transaction, reference, policy, given.get("RevisionId"))
-            before: list[Statement] = policy.document["Statement"]
+            present = _shown(transaction, policy)
+            before: list[Statement] = present["Statement"]
             after = [one for one in before if one.get("Sid") != sid]
             if len(after) == len(before):
                 raise ResourceNotFound(f"Statement {sid} is not found in resource policy.")
-            document = {**policy.document, "Statement": after} if after else None
+            document = {**present, "Statement": after} if after else None
             self._write(transaction, reference, document, revision_id)
 
         revision_id = self._entropy.request_id()
@@ -109,6 +114,7 @@ class PermissionService:
                 raise missing(reference)
             policy = _policy(transaction, reference)
             _check_revision(transaction, reference, policy, call.input.get("RevisionId"))
+            _check_exist(transaction, document)
             self._write(transaction, reference, document, revision_id)
 
         await self._store.write(decide)
@@ -135,9 +141,8 @@ class PermissionService:
         policy = _policy(self._store.memory, reference)
         if policy is None:
             raise _no_policy()
-        return OperationResult(
-            output={"Policy": statements.text(policy.document), "RevisionId": policy.revision_id}
-        )
+        document = _shown(self._store.memory, policy)
+        return OperationResult(output={"Policy": statements.text(document), "RevisionId": policy.revision_id})
 
     def _write(
         self,
@@ -157,9 +162,14 @@ class PermissionService:
                 qualifier=reference.qualifier,
                 revision_id=revision_id,
                 document=document,
+                principal_ids=unique_ids(transaction, _parsed(document)).by_arn,
             )
             transaction.put(RESOURCE_POLICIES, key, policy)
         _touch(transaction, reference, revision_id)
+
+
+def _shown(reader: Reader, policy: ResourcePolicy) -> Mapping[str, Any]:
+    return shown(policy.document, policy.principal_ids, reader)
 
 
 def _subject(reference: FunctionReference) -> FunctionReference:
@@ -179,6 +189,16 @@ def _resource(call: AuthorizedCall) -> FunctionReference:
 
 def _policy(reader: Reader, reference: FunctionReference) -> ResourcePolicy | None:
     return reader.get(RESOURCE_POLICIES, qualified_key(reference.key, reference.qualifier))
+
+
+def _parsed(document: Mapping[str, Any]) -> PolicyDocument:
+    return parse_document(statements.text(document), PolicyType.RESOURCE)
+
+
+def _check_exist(reader: Reader, document: Mapping[str, Any]) -> None:
+    """Raises InvalidParameterValue when it names a user or role that there is none of."""
+    if unique_ids(reader, _parsed(document)).missing:
+        raise statements.invalid_principal()
 
 
 def _no_policy() -> ResourceNotFound:

@@ -49,7 +49,12 @@ def principal(text: str) -> str | Mapping[str, str]:
         return {"AWS": text}
     if _SERVICE.fullmatch(text):
         return {"Service": text}
-    raise InvalidParameterValue(
+    raise invalid_principal()
+
+
+def invalid_principal() -> InvalidParameterValue:
+    """For a principal that is none, or does not exist."""
+    return InvalidParameterValue(
         "The provided principal was invalid. Please check the principal and try again."
     )
 

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from squib.access.named import shown_text, unique_ids
 from squib.control_plane.sqs.calls import NOTHING, Sqs, queue_of, required
 from squib.control_plane.sqs.redrive import (
     allow_policy_text,
@@ -28,7 +29,7 @@ from squib.model.queue_limits import (
     MIN_MESSAGE_LIMIT_BYTES,
     MIN_RETENTION_S,
 )
-from squib.store.base import Transaction
+from squib.store.base import Reader, Transaction
 
 Given: TypeAlias = Mapping[str, str]
 
@@ -62,8 +63,11 @@ _KNOWN: Final = frozenset(
 _INTEGER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
-def changed(queue: Queue, given: Given, *, operation: str, peek: Callable[[Any], Queue | None]) -> Queue:
-    """The queue with other attributes. `peek` finds the dead-letter queue. Raises InvalidAttributeName,
+def changed(
+    queue: Queue, given: Given, reader: Reader, *, operation: str, peek: Callable[[Any], Queue | None]
+) -> Queue:
+    """The queue with other attributes. `reader` finds whom its policy names, `peek` the dead-letter queue.
+    Raises InvalidAttributeName,
     InvalidAttributeValue, QueueParameterInvalid, UnsupportedParameter."""
     changes: dict[str, Any] = {}
     for name, text in given.items():
@@ -81,7 +85,7 @@ def changed(queue: Queue, given: Given, *, operation: str, peek: Callable[[Any],
             if text.lower() != "true":
                 raise InvalidAttribute(name, "Modifying queue type is not supported.")
         elif name == "Policy":
-            changes["policy"] = _policy(text)
+            changes |= {"policy": text, "principal_ids": _principal_ids(text, reader)}
         elif name == "RedrivePolicy":
             changes["redrive"] = parse_redrive_policy(queue.key, text, peek) if text else None
         elif name == "RedriveAllowPolicy":
@@ -110,6 +114,8 @@ def differing(queue: Queue, wanted: Queue, given: Given) -> str | None:
     """The first attribute of `given` in which a queue that exists is another than the one wanted."""
     none = QueueCounts(0, 0, 0)
     has, wants = described(queue, none), described(wanted, none)
+    if "Policy" in given and queue.principal_ids != wanted.principal_ids:
+        return "Policy"
     return next((name for name in given if has.get(name) != wants.get(name)), None)
 
 
@@ -155,6 +161,8 @@ async def get_queue_attributes(sqs: Sqs, call: AuthorizedCall) -> OperationResul
         if name not in _KNOWN:
             raise InvalidAttributeName(name)
     found = described(queue, sqs.queues.counts(queue.key))
+    if queue.policy:
+        found["Policy"] = shown_text(queue.policy, queue.principal_ids, sqs.store.memory)
     if "All" not in names:
         found = {name: text for name, text in found.items() if name in names}
     return OperationResult(output={"Attributes": found} if found else {})
@@ -165,30 +173,34 @@ async def set_queue_attributes(sqs: Sqs, call: AuthorizedCall) -> OperationResul
     key = queue_of(sqs, call).key
     given: Given = required(call.input, "Attributes")
 
-    def decide(queue: Queue) -> Queue:
-        return changed(queue, given, operation=call.operation, peek=sqs.definitions.peek)
+    def decide(queue: Queue, reader: Reader) -> Queue:
+        return changed(queue, given, reader, operation=call.operation, peek=sqs.definitions.peek)
 
     await update(sqs, call, key, decide)
     return NOTHING
 
 
-async def update(sqs: Sqs, call: AuthorizedCall, key: Any, decide: Callable[[Queue], Queue]) -> None:
+async def update(sqs: Sqs, call: AuthorizedCall, key: Any, decide: Callable[[Queue, Reader], Queue]) -> None:
     """Writes what `decide` makes of a queue. Raises QueueDoesNotExist."""
 
     def write(transaction: Transaction) -> None:
         queue = transaction.get(QUEUES, key)
         if queue is None:
             raise QueueDoesNotExist()
-        wanted = decide(queue)
+        wanted = decide(queue, transaction)
         transaction.put(QUEUES, key, msgspec.structs.replace(wanted, modified_at_ms=call.received_at_ms))
 
     await sqs.store.write(write)
 
 
-def _policy(text: str) -> str:
-    if text:
-        try:
-            parse_document(text, PolicyType.RESOURCE)
-        except MalformedPolicyDocument as error:
-            raise InvalidAttribute("Policy", error.message) from None
-    return text
+def _principal_ids(policy: str, reader: Reader) -> Mapping[str, str]:
+    """Whom the policy names. Raises InvalidAttributeValue for one that cannot be read or names nobody."""
+    if not policy:
+        return {}
+    try:
+        named = unique_ids(reader, parse_document(policy, PolicyType.RESOURCE))
+    except MalformedPolicyDocument as error:
+        raise InvalidAttribute("Policy", error.message) from None
+    if named.missing:
+        raise InvalidAttribute("Policy")
+    return named.by_arn

@@ -6,12 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
+from squib.access.named import shown_text, unique_ids
 from squib.control_plane.sqs.attributes import update
 from squib.control_plane.sqs.calls import NOTHING, Sqs, invalid, queue_of, required
+from squib.iam.document import parse_document
 from squib.model.operation import AuthorizedCall, OperationResult
+from squib.model.policy import PolicyType
 from squib.model.queue import Queue
 from squib.model.queue_errors import OverLimit
 from squib.model.queue_limits import MAX_POLICY_ACTIONS, MAX_POLICY_PRINCIPALS, MAX_POLICY_STATEMENTS
+from squib.store.base import Reader
 
 _ACTIONS: Final = frozenset(
     (
@@ -87,14 +91,16 @@ async def remove_permission(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
 async def _change(
     sqs: Sqs, call: AuthorizedCall, queue: Queue, decide: Callable[[list[Any]], list[Any]]
 ) -> None:
-    def changed(queue: Queue) -> Queue:
+    def changed(queue: Queue, reader: Reader) -> Queue:
         document: dict[str, Any] = {"Version": "2012-10-17", "Id": f"{queue.key.arn}/SQSDefaultPolicy"}
         if queue.policy:
-            document = msgspec.json.decode(queue.policy, type=dict[str, Any])
+            present = shown_text(queue.policy, queue.principal_ids, reader)
+            document = msgspec.json.decode(present, type=dict[str, Any])
         statements = document.get("Statement", [])
         left = decide(statements if isinstance(statements, list) else [statements])
         text = msgspec.json.encode({**document, "Statement": left}).decode() if left else ""
-        return msgspec.structs.replace(queue, policy=text)
+        ids = unique_ids(reader, parse_document(text, PolicyType.RESOURCE)).by_arn if text else {}
+        return msgspec.structs.replace(queue, policy=text, principal_ids=ids)
 
     await update(sqs, call, queue.key, changed)
 

@@ -19,7 +19,7 @@ from squib.model.queue_errors import (
     QueueParameterInvalid,
 )
 from squib.model.queue_limits import DELETED_NAME_MS, MAX_QUEUE_NAME, MAX_QUEUE_TAGS, PURGE_INTERVAL_MS
-from squib.store.base import Transaction
+from squib.store.base import Reader, Transaction
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _SECRET_BYTES: Final = 16
@@ -43,7 +43,7 @@ async def create_queue(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
         modified_at_ms=call.received_at_ms,
         tags=tags,
     )
-    wanted = changed(bare, given, operation=call.operation, peek=sqs.definitions.peek)
+    wanted = changed(bare, given, sqs.store.memory, operation=call.operation, peek=sqs.definitions.peek)
 
     def decide(transaction: Transaction) -> None:
         existing = transaction.get(QUEUES, key)
@@ -90,7 +90,7 @@ async def tag_queue(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
     """TagQueue: adds tags, in place of those of the same keys."""
     key, given = queue_of(sqs, call).key, required(call.input, "Tags")
 
-    def decide(queue: Queue) -> Queue:
+    def decide(queue: Queue, reader: Reader) -> Queue:
         tags = {**queue.tags, **given}
         _check_tags(tags, key)
         return msgspec.structs.replace(queue, tags=tags)
@@ -103,7 +103,7 @@ async def untag_queue(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
     """UntagQueue: removes the tags of these keys; others are passed over."""
     key, gone = queue_of(sqs, call).key, frozenset(required(call.input, "TagKeys"))
 
-    def decide(queue: Queue) -> Queue:
+    def decide(queue: Queue, reader: Reader) -> Queue:
         tags = {name: text for name, text in queue.tags.items() if name not in gone}
         return msgspec.structs.replace(queue, tags=tags)
 

@@ -91,7 +91,7 @@ def _check_allowed(
     request, decision = may_assume(
         view.caller,
         role_arn=role.arn,
-        trust=trust_of(role, sts.identities),
+        trust=trust_of(role),
         caller_policies=msgspec.structs.replace(
             view.policies, service_control=sts.organization.service_control(call.principal.account_id)
         ),

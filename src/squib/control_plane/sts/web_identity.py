@@ -68,7 +68,7 @@ async def assume_role_with_web_identity(sts: Sts, call: AuthorizedCall) -> Opera
     request, decision = may_assume(
         provider_caller(provider),
         role_arn=arn,
-        trust=trust_of(role, sts.identities),
+        trust=trust_of(role),
         context=Context(keys(asked), now_ms=call.received_at_ms),
         resource_control=sts.organization.resource_control(role.account_id),
         action=ASSUME_ROLE_WITH_WEB_IDENTITY,
