@@ -34,6 +34,7 @@ from squib.control_plane.logs.service import LogsService
 from squib.control_plane.sqs.moves import MoveLoop
 from squib.control_plane.sqs.service import SqsService
 from squib.control_plane.sts import Issuer, IssuerOptions, Sts, StsService
+from squib.control_plane.xray import XRayService
 from squib.environment import privileges
 from squib.environment.code_cache import CodeCache
 from squib.environment.driver import SandboxDriver
@@ -80,6 +81,7 @@ from squib.store.identities import Identities
 from squib.store.key_uses import KeyUses
 from squib.store.keyring import KeyRing
 from squib.store.sqlite import SqliteStore, StoreOptions, open_store
+from squib.store.traces import TraceOptions
 
 log = logging.getLogger("squib.app")
 
@@ -135,7 +137,9 @@ async def _serve(settings: Settings, machine: Machine) -> int:
         failures.append(reason)
         stopping.set()
 
-    async with await open_store(StoreOptions(data_dir=data_dir), clock) as store:
+    storage = settings.storage
+    traces = TraceOptions(kept_days=storage.trace_retention_days, max_bytes=storage.trace_storage << 20)
+    async with await open_store(StoreOptions(data_dir=data_dir, traces=traces), clock) as store:
         roots = RootCredentials.load_or_create(data_dir, identity.account_id, given, entropy)
         identities = Identities(store)
         keyring = KeyRing(
@@ -320,6 +324,7 @@ class _Parts:
             ),
             "sqs": SqsService(store, entropy),
             "monitoring": CloudWatchService(store.usage, clock),
+            "xray": XRayService(store.traces, clock),
         }
         self._moves = MoveLoop(store, clock, entropy)
         dispatcher = self._dispatcher

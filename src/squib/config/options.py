@@ -140,6 +140,20 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "/var/lib/squib as root, else ~/.local/share/squib",
     ),
     Option(
+        "trace_retention_days",
+        Storage,
+        integer(1, 3_650),
+        30,
+        "Days for which traces are kept.",
+    ),
+    Option(
+        "trace_storage",
+        Storage,
+        integer(1, 1_048_576),
+        256,
+        "MiB of traces that are kept; the oldest make room for new ones.",
+    ),
+    Option(
         "account_id",
         Identity,
         text(r"[0-9]{12}", "an account id, a string of 12 digits"),

@@ -31,6 +31,8 @@ class Storage:
     """Where durable truth lies."""
 
     data_dir: Path
+    trace_retention_days: int
+    trace_storage: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

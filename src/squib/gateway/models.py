@@ -12,7 +12,7 @@ from squib.gateway.wire.query_compatible import as_query
 from squib.gateway.wire.service_model import ServiceModel
 from squib.model.errors import PlatformError
 
-SERVICES: Final = ("lambda", "logs", "sts", "iam", "sqs", "monitoring")
+SERVICES: Final = ("lambda", "logs", "sts", "iam", "sqs", "monitoring", "xray")
 """The services whose wire is spoken, by the name in credential scopes. Which operations are built is another
 matter."""
 

@@ -23,6 +23,7 @@ PROTOCOLS: Final = {
     "iam": "query",
     "sqs": "json",
     "monitoring": "json",
+    "xray": "rest-json",
 }
 _ALSO_QUERY: Final = ("sqs", "monitoring")
 """Services that take forms too: whatever carries no X-Amz-Target is one."""
@@ -96,7 +97,7 @@ def route(request: RawRequest, service: str | None, models: ServiceModels) -> Ro
     protocol = protocol_of(request, service)
     match protocol:
         case "rest-json":
-            operation, labels = _lambda_operation(request, models)
+            operation, labels = _rest_operation(request, service, models)
         case "cbor":
             operation = _cbor_operation(request, service, models)
         case "json":
@@ -122,11 +123,11 @@ def invoke_call(request: RawRequest, function_label: str) -> RoutedCall:
     )
 
 
-def _lambda_operation(request: RawRequest, models: ServiceModels) -> tuple[str, dict[str, str]]:
+def _rest_operation(request: RawRequest, service: str, models: ServiceModels) -> tuple[str, dict[str, str]]:
     label = invoke.function_label(request.method, request.path)
-    if label is not None:
+    if label is not None and service == "lambda":
         return "Invoke", {"FunctionName": label}
-    found = models.get("lambda").routes.find(request.method, request.path, request.query)
+    found = models.get(service).routes.find(request.method, request.path, request.query)
     if found is None:
         raise UnknownOperation()
     return found

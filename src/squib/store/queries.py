@@ -50,3 +50,6 @@ MIGRATIONS: Final = _read_migrations("migrations")
 
 USAGE_MIGRATIONS: Final = _read_migrations("usage_migrations")
 """The same of `usage.db`."""
+
+TRACE_MIGRATIONS: Final = _read_migrations("trace_migrations")
+"""The same of `traces.db`."""

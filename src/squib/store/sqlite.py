@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -28,6 +28,7 @@ from squib.store.migrate import SEALED_SINCE, migrate, schema_version
 from squib.store.queries import QUERIES
 from squib.store.queues import SqliteQueues
 from squib.store.sealing import Seal
+from squib.store.traces import TraceOptions, Traces
 from squib.store.transaction import SqliteTransaction
 from squib.store.usage import Usage
 from squib.store.writer import Writer
@@ -50,6 +51,7 @@ class StoreOptions:
     """Size at which a stream's log file is followed by a new one."""
     blob_grace_ms: int = 60_000
     """How long a sweep spares an archive after its put; it is not yet named by a row then."""
+    traces: TraceOptions = field(default_factory=TraceOptions)
 
 
 async def open_store(options: StoreOptions, clock: Clock) -> "SqliteStore":
@@ -117,6 +119,11 @@ class SqliteStore:
         return self._usage
 
     @property
+    def traces(self) -> Traces:
+        """What X-Ray was sent."""
+        return self._traces
+
+    @property
     def async_events(self) -> SqliteAsyncEvents:
         return self._async_events
 
@@ -156,6 +163,7 @@ class SqliteStore:
         """Writes what is buffered, finishes queued writes, gives the data directory up. Idempotent."""
         await self._async_events.close()
         await self._queues.close()
+        self._traces.stop()
         await self._logs.close()
         await self._loop.run_in_executor(None, self._close)
 
@@ -205,6 +213,15 @@ class SqliteStore:
             flush_interval_ms=options.flush_interval_ms,
         )
         self._logs.before_flush = self._usage.flush
+        self._traces = Traces(
+            options.data_dir / "traces.db",
+            thread=self._logs.thread,
+            readers=self._readers,
+            clock=clock,
+            loop=self._loop,
+            flush_interval_ms=options.flush_interval_ms,
+            options=options.traces,
+        )
         self._queues = SqliteQueues(
             writer=self._writer,
             write=self.write,
@@ -224,6 +241,7 @@ class SqliteStore:
         self._readers.shutdown()
         self._files.shutdown()
         self._usage.close()
+        self._traces.close()
         for connection in (*self._reader_connections, self._connection):
             connection.close()
         self._reader_connections.clear()

@@ -17,7 +17,7 @@ from squib.store import rows
 from squib.store.data_dir import DataDirBusy, DataDirLock
 from squib.store.documents import Documents
 from squib.store.migrate import SchemaTooNew, migrate, schema_version
-from squib.store.queries import MIGRATIONS, QUERIES, USAGE_MIGRATIONS, Migration, parse
+from squib.store.queries import MIGRATIONS, QUERIES, TRACE_MIGRATIONS, USAGE_MIGRATIONS, Migration, parse
 from squib.store.sealing import Seal
 
 
@@ -58,14 +58,19 @@ def test_every_query_is_valid_on_the_newest_schema(connection: sqlite3.Connectio
     usage = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
     migrate(usage, USAGE_MIGRATIONS)
+    traces = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(traces, TRACE_MIGRATIONS)
     checked = 0
     for name, sql in QUERIES.items():
         if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
             by_position = (None,) * sql.count("?")
             database = usage if name.endswith("_usage") else connection
+            if "trace" in name or "segment" in name:
+                database = traces
             database.execute(f"EXPLAIN {sql}", by_position or dict.fromkeys(_parameter_names(sql)))
             checked += 1
     usage.close()
+    traces.close()
     assert checked > 15
 
 

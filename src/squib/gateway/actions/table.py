@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from squib.gateway.actions import cloudwatch, iam, lambda_, logs, sqs, sts
+from squib.gateway.actions import cloudwatch, iam, lambda_, logs, sqs, sts, xray
 from squib.gateway.actions.rule import Rule
 
 TABLE: Final[Mapping[tuple[str, str], Rule]] = {
@@ -15,6 +15,7 @@ TABLE: Final[Mapping[tuple[str, str], Rule]] = {
         ("monitoring", cloudwatch.ROWS),
         ("sqs", sqs.ROWS),
         ("sts", sts.ROWS),
+        ("xray", xray.ROWS),
     )
     for operation, rule in rows.items()
 }
