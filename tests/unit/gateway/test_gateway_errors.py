@@ -229,7 +229,7 @@ LOG_STREAMS = {"X-Amz-Target": "Logs_20140328.DescribeLogStreams"}
             {
                 "__type": "UnknownOperationException",
                 "message": "squib does not serve 'dynamodb'. "
-                "It serves lambda, logs, sts, iam, sqs, monitoring.",
+                "It serves lambda, logs, sts, iam, sqs, monitoring, xray.",
             },
         ),
     ],
