@@ -19,7 +19,7 @@ from squib.access.callers import CallerBook
 from squib.access.denials import Denials
 from squib.access.execution_roles import ExecutionRoles
 from squib.access.known import StoredThings
-from squib.access.log_rights import log_rights
+from squib.access.log_rights import RolePermit
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
 from squib.clock import SystemClock, SystemEntropy
@@ -261,7 +261,7 @@ class _Parts:
             on_endpoint_too_large=lambda exchange: self._gateway.on_too_large(exchange),
             extensions=self._cache.extensions_of,
             meter=store.usage.meter,
-            log_rights=partial(log_rights, self._permissions),
+            log_permit=partial(RolePermit, self._permissions, clock),
             options=PoolOptions(
                 max_environments=wanted.max_environments,
                 memory_budget_bytes=wanted.memory_budget << 20,

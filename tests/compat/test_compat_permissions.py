@@ -108,6 +108,27 @@ def _messages(logs: Any, function: Function) -> list[str]:
     return [event["message"] for event in found]
 
 
+def test_an_environment_stops_writing_when_its_role_may_no_more(squib: Squib) -> None:
+    rights = everything(["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"])
+    role = squib.role(unique_name("writer"), allow=[rights])
+    source = "def handler(event, context):\n    print('said', event)\n    return context.log_stream_name\n"
+    function = squib.deploy(source, Role=role)
+    iam, name = squib.client("iam", "us-east-1"), role.rpartition("/")[2]
+    [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+    first = function.invoke("one").value
+    iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    assert function.invoke("two").value == first, "the environment is the same"
+    iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+    assert function.invoke("three").value == first
+    logs = squib.client("logs", REGION)
+    deadline_s = time.monotonic() + 20
+    while not any("said three" in message for message in _messages(logs, function)):
+        assert time.monotonic() < deadline_s
+    text = "".join(_messages(logs, function))
+    assert "said one" in text and "said two" not in text
+
+
 def test_a_group_that_the_role_may_not_make_is_written_to_when_it_is_there(squib: Squib) -> None:
     rights = everything(["logs:CreateLogStream", "logs:PutLogEvents"])
     function = squib.deploy(ECHO, Role=squib.role(unique_name("writer"), allow=[rights]))

@@ -83,6 +83,11 @@ class Permissions:
             and self._resources.of(resource) is None
         )
 
+    @property
+    def generation(self) -> int:
+        """Another number after every write of IAM: until then a role may what it might before."""
+        return self._identities.generation
+
     def tags(self, resource: str) -> Mapping[str, str]:
         """`aws:ResourceTag` of a resource."""
         return self._resources.tags(resource)

@@ -2,46 +2,36 @@
 
 from collections.abc import Callable
 
-from squib.access.log_rights import LogRights
+from squib.access.log_rights import LogPermit
 from squib.clock import Clock
 from squib.environment.application_level import least_level
 from squib.environment.log_lines import JsonLines, SystemLines, TextLines
 from squib.environment.log_stream import EnvironmentLog
+from squib.environment.permitted_log import PermittedLog
 from squib.environment.variables import runtime_version
 from squib.model.function import FunctionVersion
 from squib.model.log import LogGroupKey
 from squib.model.runtime import runtime_version_arn
-from squib.model.units import EpochMs
 from squib.store.base import Logs, LogWriter
 
 
 class LogOpener:
     """Calls make log streams."""
 
-    def __init__(self, logs: Logs, clock: Clock, rights: Callable[[FunctionVersion, str], LogRights]) -> None:
-        """`rights` tells what may be written to a function's log stream."""
-        self._logs, self._clock, self._rights = logs, clock, rights
+    def __init__(self, logs: Logs, clock: Clock, permit: Callable[[FunctionVersion, str], LogPermit]) -> None:
+        """`permit` tells what may be written to a function's log stream."""
+        self._logs, self._clock, self._permit = logs, clock, permit
 
     def __call__(self, function: FunctionVersion, stream: str) -> EnvironmentLog:
         """The stream of that name, for an environment of the function."""
         group = LogGroupKey(function.key.account_id, function.key.region, function.logging.log_group)
-        rights = self._rights(function, stream)
-        writer: LogWriter = _NoLog()
-        if rights.may_write:
-            writer = self._logs.open_stream(
-                group, stream, now_ms=self._clock.now_ms(), makes_group=rights.makes_group
-            )
+
+        def open_stream(makes_group: bool) -> LogWriter:
+            now_ms = self._clock.now_ms()
+            return self._logs.open_stream(group, stream, now_ms=now_ms, makes_group=makes_group)
+
+        writer = PermittedLog(self._permit(function, stream), open_stream)
         return EnvironmentLog(writer, system_lines(function), least_level(function.logging))
-
-
-class _NoLog:
-    """The log of a function whose role may write none."""
-
-    def append(self, timestamp_ms: EpochMs, message: str) -> None:
-        """Nothing is kept."""
-
-    def close(self) -> None:
-        """There is nothing to give up."""
 
 
 def system_lines(function: FunctionVersion) -> SystemLines:

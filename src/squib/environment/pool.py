@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final
 
-from squib.access.log_rights import ALL_LOG_RIGHTS, LogRights
+from squib.access.log_rights import FullPermit, LogPermit
 from squib.clock import Clock, Entropy
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
@@ -63,13 +63,13 @@ class Pool:
         endpoint: Handler,
         on_endpoint_too_large: Handler = refuse_too_large,
         extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: (),
-        log_rights: Callable[[FunctionVersion, str], LogRights] = lambda function, stream: ALL_LOG_RIGHTS,
+        log_permit: Callable[[FunctionVersion, str], LogPermit] = lambda function, stream: FullPermit(),
         meter: Meter | None = None,
         options: PoolOptions | None = None,
     ) -> None:
         """`ensure_code` returns once a version's code lies unpacked. `mint` makes the credentials of an
         environment, `revoke` ends them by access key id; `endpoint` serves squib's own API to functions;
-        `extensions` names those to be started with a function; `log_rights` tells what may be written to a
+        `extensions` names those to be started with a function; `log_permit` tells what may be written to a
         function's log stream."""
         self._options = options or PoolOptions()
         self._ensure_code = ensure_code
@@ -78,7 +78,7 @@ class Pool:
         self._surroundings = Surroundings(
             driver=driver,
             clock=clock,
-            open_log=LogOpener(logs, clock, log_rights),
+            open_log=LogOpener(logs, clock, log_permit),
             mint=mint,
             revoke=revoke,
             endpoint=endpoint,

@@ -41,11 +41,13 @@ class Identities:
         self._keys = store.collection(USER_KEYS)
         kinds = (ACCOUNTS, USERS, GROUPS, ROLES, MANAGED_POLICIES, USER_KEYS)
         self._by_kind: dict[str, Collection[Any, Any]] = {kind.name: store.collection(kind) for kind in kinds}
-
-    @property
-    def generation(self) -> int:
+        self.generation = 0
         """Another number after every write of anything that is read here."""
-        return sum(collection.generation for collection in self._by_kind.values())
+        for collection in self._by_kind.values():
+            collection.watch(self._written)
+
+    def _written(self, key: Key, before: object, after: object) -> None:
+        self.generation += 1
 
     # --- as a transaction reads
 

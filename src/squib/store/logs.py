@@ -139,12 +139,14 @@ class FileLogs:
     def open_stream(
         self, group: LogGroupKey, stream: str, *, now_ms: EpochMs, makes_group: bool = True
     ) -> OpenStream:
-        """See `base`. Opening a stream that is open already gives the same writer."""
+        """See `base`. Opening a stream that is open already gives the same writer; `makes_group` counts as it
+        was said last."""
         streams = self._open.setdefault(group, {})
         found = streams.get(stream)
         if found is None:
             found = streams[stream] = OpenStream(group, stream, now_ms, self._mark, makes_group=makes_group)
             self._mark(found)
+        found.makes_group = makes_group
         found.users += 1
         return found
 
