@@ -28,6 +28,7 @@ from squib.model.concurrency import PROVISIONED_CONCURRENCY, RESERVED_CONCURRENC
 from squib.model.event_invoke import EVENT_INVOKE_CONFIGS, EventInvokeConfig
 from squib.model.function import FUNCTIONS, VERSIONS, FunctionKey, FunctionRecord
 from squib.model.item import ItemKey, Kind
+from squib.model.limits import ACCOUNT_CONCURRENCY
 from squib.model.recursion import RECURSION_CONFIGS
 from squib.model.units import EpochMs, RequestId
 from squib.scheduler.concurrency import ConcurrencyLedger
@@ -159,10 +160,13 @@ class Deliveries:
 class Scene:
     """A dispatcher, a teller and what they work with."""
 
-    def __init__(self, world: World, events: MemoryEvents, deliveries: Deliveries) -> None:
+    def __init__(
+        self, world: World, events: MemoryEvents, deliveries: Deliveries, limit: int = ACCOUNT_CONCURRENCY
+    ) -> None:
+        """`limit`: of concurrent executions."""
         self.world, self.events, self.deliveries = world, events, deliveries
         self.store = MemoryStore(events)
-        self.ledger = ConcurrencyLedger()
+        self.ledger = ConcurrencyLedger(limit)
         anything: Any = self.store
         self.admission = Admission(self.ledger, anything, LoopClock())
         clock, delays = LoopClock(), RetryDelays()
@@ -202,12 +206,13 @@ def play(
     *,
     events: MemoryEvents | None = None,
     failures: int = 0,
+    limit: int = ACCOUNT_CONCURRENCY,
 ) -> Scene:
     """Runs the story, and ends with nothing begun and not ended."""
     scenes: list[Scene] = []
 
     async def told(world: World) -> None:
-        scene = Scene(world, events or MemoryEvents(), Deliveries(failures))
+        scene = Scene(world, events or MemoryEvents(), Deliveries(failures), limit)
         scenes.append(scene)
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(scene.teller.run()), tasks.create_task(scene.dispatcher.run())]

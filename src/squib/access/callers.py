@@ -18,7 +18,7 @@ from squib.model.identity import Principal, PrincipalKind
 from squib.model.policy import Effect, PolicyDocument, PolicyType, Statement
 from squib.store.identities import Identities
 
-_MAX_REMEMBERED: Final = 8_192  # our own choice, of principals: each is some kilobytes
+_MAX_REMEMBERED: Final = 2_048  # our own choice, of principals: each is some 2 KB
 _TYPES: Final = {
     PrincipalKind.ROOT: "Account",
     PrincipalKind.USER: "User",

@@ -1,5 +1,8 @@
 """How many environments there may be: the shell of `scheduler.memory`."""
 
+import logging
+from typing import Final
+
 from squib.environment.driver import SandboxDriver
 from squib.environment.group import Group
 from squib.environment.pool_options import PoolOptions
@@ -7,6 +10,8 @@ from squib.environment.roster import Roster
 from squib.environment.sweeper import NEVER
 from squib.scheduler.assignment import least_recently_used
 from squib.scheduler.memory import excess_count
+
+_log: Final = logging.getLogger("squib.environment")
 
 
 class Room:
@@ -16,6 +21,8 @@ class Room:
         self._roster, self._driver, self._options = roster, driver, options
         self.due_at_ms = NEVER
         """The sweeper's own."""
+        if options.memory_budget_bytes and driver.memory_bytes() is None:
+            _log.warning("memory_budget_not_held: without cgroups nobody can tell what environments hold")
 
     def shortage(self, more: int) -> int:
         """How many environments have to end so that there is room for so many more."""

@@ -230,17 +230,6 @@ class Dispatcher:
         if event.is_recursive and not self.may_recur(function):
             self._judge(attempt, Came.RECURSION, RecursiveInvocation(function.name))
             return
-        try:
-            attempt.lease = self._admission.take(function, target.function.version)
-        except TooManyRequests as throttled:
-            reserved = self._reserved.peek(function)
-            if reserved is not None and not reserved.executions:
-                self._judge(attempt, Came.NO_CONCURRENCY, throttled)
-            else:
-                self._hold(attempt)
-            return
-        self._pace.begun()
-        self._saw(AsyncMetric.AGE, event, max(0, now_ms - event.accepted_at_ms))
         invocation = Invocation(
             request_id=event.request_id,
             function=target.function,
@@ -250,6 +239,18 @@ class Dispatcher:
             trace_id=event.trace_id,
             received_at_ms=now_ms,
         )
+        try:
+            attempt.lease = self._admission.take(function, target.function.version)
+        except TooManyRequests as throttled:
+            self._meter.throttled(invocation)
+            reserved = self._reserved.peek(function)
+            if reserved is not None and not reserved.executions:
+                self._judge(attempt, Came.NO_CONCURRENCY, throttled)
+            else:
+                self._hold(attempt)
+            return
+        self._pace.begun()
+        self._saw(AsyncMetric.AGE, event, max(0, now_ms - event.accepted_at_ms))
         done = partial(self._came_back, attempt)
         if not self._pool.try_invoke(invocation, done):
             self._spawn(self._invoke(invocation, done))
@@ -257,6 +258,9 @@ class Dispatcher:
     async def _invoke(self, invocation: Invocation, done: Done) -> None:
         try:
             outcome: InvokeOutcome | SquibError = await self._pool.invoke(invocation)
+        except TooManyRequests as throttled:
+            self._meter.throttled(invocation)
+            outcome = throttled
         except SquibError as error:
             outcome = error
         except Exception as error:

@@ -188,6 +188,7 @@ class _After(msgspec.Struct, frozen=True, tag="provisioned-concurrency-configs")
 def _shape(declared: ProvisionedConcurrency, allocation: Allocation) -> dict[str, Any]:
     shape: dict[str, Any] = {
         "RequestedProvisionedConcurrentExecutions": declared.executions,
+        # In use or not, as on AWS: "in every case" what is allocated (aws/aws-sdk issue 278, seen 2022-06).
         "AvailableProvisionedConcurrentExecutions": allocation.allocated_count,
         "AllocatedProvisionedConcurrentExecutions": allocation.allocated_count,
         "Status": allocation.status.value,
