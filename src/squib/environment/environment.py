@@ -1,22 +1,20 @@
 """One execution environment: the shell of `scheduler.environment`.
 
-Turns effects into driver calls and answers. What the driver is asked to do goes through one queue, so that a
-restart follows the kill before it. All methods are called on the event loop.
+Turns effects into driver calls and answers. All methods are called on the event loop.
 """
 
 import logging
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from squib.environment import failure as failures
-from squib.environment.driver import End, EndCause, LogSource, Sandbox, Wiring
+from squib.environment.driver import End, EndCause, LogSource, Wiring
 from squib.environment.extensions import Extensions
 from squib.environment.failure import Failure
+from squib.environment.housing import Housing
 from squib.environment.journal import Journal
 from squib.environment.log_stream import stream_name
-from squib.environment.operations import Operations
 from squib.environment.owner import Owner
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.runtime_session import Meaning
@@ -65,9 +63,9 @@ class Environment:
         self._names = surroundings.extensions(function)
         self._api = RuntimeApi(self, extension_count=min(len(self._names), MAX_EXTENSIONS))
         self._endpoint = surroundings.endpoint_server()
-        self._sandbox: Sandbox | None = None
-        self.is_frozen = False  # its processes do not run
-        self._operations = Operations(owner.spawn, self._operation_failed)
+        self._housing = Housing(owner.spawn, self._operation_failed)
+        self.memory_peak_bytes = self._housing.memory_peak_bytes
+        self._drain_logs = self._housing.drain_logs
         self._starts = RuntimeStarts(waits_for_extensions=bool(self._names))
         self._init_started_ms = 0.0
         self._is_reinit = False  # the invocation's time includes an initialization
@@ -94,7 +92,12 @@ class Environment:
         self._has_init_deadline = True
         self._begin_init()
         self._api.runtime_started()
-        self._operations.add(self._create)
+        self._housing.add(self._create)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Its processes do not run."""
+        return self._housing.is_frozen
 
     @property
     def invocation_count(self) -> int:
@@ -109,7 +112,7 @@ class Environment:
         self._failure = None
         self._serving.begin(invocation, done, now_ms)
         self.deadline_ms = now_ms + invocation.function.timeout_s * 1000
-        if self.is_frozen:
+        if self._housing.is_frozen:
             self._thaw()
         self._happen(Event.ASSIGNED)
 
@@ -135,14 +138,13 @@ class Environment:
             expires_ms = self.lifetime.expires_ms(self.idle_since_ms)
             if now_ms >= expires_ms:
                 self.retire()
-            elif state is State.IDLE and not self.is_frozen and self._sandbox is not None:
+            elif state is State.IDLE and not self.is_frozen and self._housing.sandbox is not None:
                 freeze_ms = self.idle_since_ms + self._with.freeze_after_ms
                 if not self._api.is_waiting:  # still does something after its answer: until its time is over
                     freeze_ms = max(freeze_ms, self.deadline_ms)
                 if now_ms < freeze_ms:
                     return min(freeze_ms, now_ms + 10 * self._with.freeze_after_ms)
-                self.is_frozen = True
-                self._sandbox.freeze()
+                self._housing.freeze()
                 self._journal.pause()
             return expires_ms
         return float("inf")
@@ -218,9 +220,9 @@ class Environment:
     def on_extensions_registered(self) -> None:
         """The runtime's turn has come."""
         is_time = self.state in (State.INIT, State.REINIT) and not self._starts.has_begun
-        if self._sandbox is not None and is_time:
+        if self._housing.sandbox is not None and is_time:
             self._starts.begun()
-            self._sandbox.begin_runtime()
+            self._housing.sandbox.begin_runtime()
 
     def on_extension_waiting(self) -> None:
         """An extension asks for its next event."""
@@ -327,14 +329,15 @@ class Environment:
         if self.state is State.RESETTING:
             is_timeout = isinstance(self._failure, Failure) and self._failure.status == "timeout"
             reason = Reason.TIMEOUT if is_timeout else Reason.FAILURE
-        if extensions is None or self._sandbox is None:
+        sandbox = self._housing.sandbox
+        if extensions is None or sandbox is None:
             self._happen(Event.SHUT)
             return
         self._thaw()
         self._journal.flush()
         self._api.runtime_stopping()
         due = partial(self._owner.due, self)
-        self._shutdown = ShutdownPhase(reason, self._sandbox, extensions, self._with.clock, due)
+        self._shutdown = ShutdownPhase(reason, sandbox, extensions, self._with.clock, due)
         self._advance_shutdown()
 
     def _advance_shutdown(self) -> None:
@@ -348,7 +351,7 @@ class Environment:
     def _kill(self) -> None:
         self._api.runtime_ended()
         self._starts.killed()
-        self._operations.add(self._kill_sandbox)
+        self._housing.add(self._housing.kill)
 
     def _restart(self) -> None:
         self._serving.log_start()
@@ -356,7 +359,7 @@ class Environment:
         self._is_reinit = True
         self._phase = "invoke"
         generation = self._starts.generation
-        self._operations.add(lambda: self._restart_sandbox(generation))
+        self._housing.add(lambda: self._restart_sandbox(generation))
 
     def _offer(self) -> None:
         self._is_reinit = False
@@ -366,15 +369,7 @@ class Environment:
     def _destroy(self) -> None:
         self._shutdown = None
         self._api.close()
-        self._operations.add(self._destroy_sandbox)
-
-    def _drain_logs(self) -> None:
-        if self._sandbox is not None:
-            self._sandbox.drain_logs()
-
-    def memory_peak_bytes(self) -> int:
-        """The most memory it has used so far."""
-        return 0 if self._sandbox is None else self._sandbox.memory_peak_bytes()
+        self._housing.add(self._destroy_sandbox)
 
     def _begin_init(self) -> None:
         self._init_started_ms = self._with.clock.monotonic_ms()
@@ -387,22 +382,15 @@ class Environment:
         self._api.tells_next = True
         self._answered = Event.ANSWERED_FIRST
         self._extensions = Extensions(
-            self, self.function, self._journal, self._with, self._owner.spawn, self._open_socket
+            self, self.function, self._journal, self._with, self._owner.spawn, self._housing.open_socket
         )
         self._extensions.started(self._names, self._phase)
         if self.state is not State.INIT and self.state is not State.REINIT:
             self._extensions.runtime_ready()
             self._extensions.initialized()
 
-    async def _open_socket(self) -> socket.socket:
-        if self._sandbox is None:
-            raise OSError("the sandbox is not there")
-        return await self._sandbox.open_socket()
-
     def _thaw(self) -> None:
-        if self.is_frozen and self._sandbox is not None:
-            self.is_frozen = False
-            self._sandbox.thaw()
+        if self._housing.thaw():
             self._journal.resume()
 
     # --- operations on the sandbox, one after the other
@@ -436,7 +424,7 @@ class Environment:
             extensions=self._names[:MAX_EXTENSIONS],
         )
         self._has_init_deadline = False  # waiting for a place on the machine is not initialization
-        self._sandbox = await self._with.driver.create(spec, wiring)
+        self._housing.sandbox = await self._with.driver.create(spec, wiring)
         self._look_at_extensions()
 
     def _look_at_extensions(self) -> None:
@@ -446,30 +434,26 @@ class Environment:
         elif self._extensions is not None and self._extensions.have_registered:
             self.on_extensions_registered()
 
-    async def _kill_sandbox(self) -> None:
-        if self._sandbox is not None:
-            self.is_frozen = False
-            await self._sandbox.kill()
-
     async def _restart_sandbox(self, generation: int) -> None:
-        if self._sandbox is None or self.state is not State.REINIT or generation != self._starts.generation:
+        sandbox = self._housing.sandbox
+        if sandbox is None or self.state is not State.REINIT or generation != self._starts.generation:
             self._starts.skipped()  # the invocation's time was over before its runtime's turn came
             return
         self._init_started_ms = self._with.clock.monotonic_ms()
         self._api.runtime_started()
-        self.is_frozen = False
+        self._housing.is_frozen = False
         self._starts.started()
         if self._extensions is not None:
             self._extensions.started(self._names, self._phase)
-        await self._sandbox.restart()
+        await sandbox.restart()
         self._look_at_extensions()
 
     async def _destroy_sandbox(self) -> None:
         try:
-            if self._sandbox is not None:
+            if self._housing.sandbox is not None:
                 self._drain_logs()
                 self._journal.finish()
-                await self._sandbox.destroy()
+                await self._housing.sandbox.destroy()
         finally:
             self._endpoint.abort()
             self._journal.close()
