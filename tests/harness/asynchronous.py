@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from harness.environments import ACCOUNT, REGION, START_MS, LoopClock, World, function
-from squib.environment.drivers.fake import FakeEvent, FakeScript, Step
+from squib.environment.drivers.fake_script import FakeEvent, FakeScript, Step
 from squib.invoke.admit import Admission
 from squib.invoke.async_pace import Pace, Work
 from squib.invoke.asynchronous import Dispatcher

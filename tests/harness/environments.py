@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from squib.environment.drivers.fake import FakeDriver, FakeSandbox, FakeScript
+from squib.environment.drivers.fake import FakeDriver, FakeSandbox
+from squib.environment.drivers.fake_script import FakeScript
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
 from squib.http.exchange import Exchange

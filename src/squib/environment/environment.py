@@ -3,38 +3,35 @@
 Turns effects into driver calls and answers. All methods are called on the event loop.
 """
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from squib.environment import failure as failures
-from squib.environment.driver import End, EndCause, LogSource, Wiring
+from squib.environment.beginning import Beginning
+from squib.environment.belongings import Belongings
+from squib.environment.driver import End, EndCause, Wiring
 from squib.environment.extensions import Extensions
 from squib.environment.failure import Failure
 from squib.environment.housing import Housing
 from squib.environment.journal import Journal
-from squib.environment.log_stream import stream_name
 from squib.environment.owner import Owner
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.runtime_session import Meaning
 from squib.environment.runtime_starts import RuntimeStarts
 from squib.environment.serving import Done, Serving
 from squib.environment.shutdown_phase import ShutdownPhase
-from squib.environment.specification import specify
 from squib.environment.surroundings import Surroundings
+from squib.environment.template import NoSnapshot
 from squib.http.exchange import Exchange
-from squib.model.errors import PlatformError, SquibError
+from squib.model.errors import IllegalTransitionError, PlatformError, SquibError
 from squib.model.function import FunctionVersion
 from squib.model.invocation import Invocation
-from squib.model.limits import MAX_EXTENSIONS
+from squib.model.limits import MAX_EXTENSIONS, RESTORE_TIMEOUT_MS
 from squib.model.units import EnvironmentId, EpochMs
-from squib.scheduler.environment import RULES, Do, Event, State
-from squib.scheduler.lifetime import Lifetime
-from squib.scheduler.machine import step
+from squib.scheduler.environment import RESTORED_RULES, RULES, Do, Event, State
+from squib.scheduler.lifetime import Initialization, Lifetime
 from squib.scheduler.shutdown import Reason
-
-_log: Final = logging.getLogger("squib.environment")
 
 
 class Environment:
@@ -58,18 +55,16 @@ class Environment:
         self.started_ms = surroundings.clock.monotonic_ms()
         self.deadline_ms = 0.0
         """Of the initialization or of the invocation; monotonic."""
-        self._owner = owner
-        self._with = surroundings
+        self._owner, self._with = owner, surroundings
         self._names = surroundings.extensions(function)
         self._api = RuntimeApi(self, extension_count=min(len(self._names), MAX_EXTENSIONS))
-        self._endpoint = surroundings.endpoint_server()
-        self._housing = Housing(owner.spawn, self._operation_failed)
+        self._has = Belongings(surroundings, function, environment_id)
+        self._housing = Housing(environment_id, owner.spawn, self._fail_for_good)
         self.memory_peak_bytes = self._housing.memory_peak_bytes
         self._drain_logs = self._housing.drain_logs
         self._starts = RuntimeStarts(waits_for_extensions=bool(self._names))
-        self._init_started_ms = 0.0
+        self._rows = _ROWS
         self._is_reinit = False  # the invocation's time includes an initialization
-        self._phase = "init"  # of the life cycle, that initializations are in
         self._payload = b""
         self._failure: Failure | SquibError | None = None
         self._extensions: Extensions | None = None
@@ -77,16 +72,16 @@ class Environment:
         self._is_invoke_due = False  # extensions are to be told of the invocation
         self._deadline_epoch_ms = EpochMs(0)
         self._shutdown: ShutdownPhase | None = None  # while it lasts
-        self._log_stream = stream_name(function.version, environment_id, surroundings.clock.now_ms())
-        log = surroundings.open_log(function, self._log_stream)
+        clock = surroundings.clock
         self._journal = Journal(
-            log, surroundings.clock, function, self._drain_logs, self.memory_peak_bytes, lifetime.is_prepared
+            self._has.log, clock, function, self._drain_logs, self.memory_peak_bytes, lifetime.is_prepared
         )
-        self._serving = Serving(
-            self._journal, surroundings.clock, surroundings.meter, bills_init=not lifetime.is_prepared
-        )
-        self._key = surroundings.mint(function, environment_id)
-        self._journal.init_start()
+        self._serving = Serving(self._journal, clock, surroundings.meter, bills_init=not lifetime.is_prepared)
+        self._beginning = Beginning(clock, self._journal, self._serving)
+        if lifetime.initialization is Initialization.SNAP_START:
+            self._has.tell_credentials(self._api, surroundings.new_id())
+        else:
+            self._journal.init_start()
         if self._names:
             self._have_extensions()
         self._has_init_deadline = True
@@ -210,9 +205,19 @@ class Environment:
         self._failure = failures.response_too_large() if too_large else failures.bad_response_mode()
         self._happen(self._answered)
 
+    @property
+    def is_beginning(self) -> bool:
+        """Nothing has ended it yet, and its runtime is not ready."""
+        return self.state is State.INIT
+
     def on_init_error(self, error_type: str | None, payload: bytes) -> None:
         """The runtime cannot initialize; it says why."""
         self._failure = failures.init_error(error_type, payload)
+        self._happen(Event.INIT_FAILED)
+
+    def on_restore_error(self, error_type: str | None, payload: bytes) -> None:
+        """A hook of the function failed after the snapshot."""
+        self._failure = failures.restore_error(error_type, payload)
         self._happen(Event.INIT_FAILED)
 
     # --- what extensions say (ExtensionEvents)
@@ -245,18 +250,17 @@ class Environment:
     # --- what the sandbox says (Wiring)
 
     def _on_start(self) -> None:
-        """Waiting for a place on the machine is over: from here on it is initialization."""
+        """Waiting for a place on the machine is over: from here on it is initialization, or the runtime goes
+        on from its snapshot."""
+        self._beginning.goes_on()
         self._has_init_deadline = True
         self._owner.bound(self)
-        if self.state is State.INIT:
+        if self.state is State.INIT and not self._beginning.is_restored:
             self._begin_init()
 
     def _on_extension_end(self, index: int, end: End) -> None:
         if self._extensions is not None:
             self._extensions.ended(index, end, is_expected=self.state in _ENDING)
-
-    def _on_log(self, source: LogSource, data: bytes) -> None:
-        self._journal.log.feed(source, data, self._with.clock.now_ms())
 
     def _on_end(self, end: End) -> None:
         if not self._starts.ended():
@@ -271,13 +275,31 @@ class Environment:
         else:
             self._happen(self._exit_event)
 
+    # --- what becomes of its snapshot (Clonable)
+
+    def waits_for_template(self) -> None:
+        """Others need not wait for a place on the machine meanwhile."""
+        self._owner.bound(self)
+
+    def restores(self, token: str) -> None:
+        """It comes out of a snapshot, whose token is known inside."""
+        self._rows, self._has_init_deadline = _RESTORED_ROWS, True
+        self._limit(self._beginning.restores() + RESTORE_TIMEOUT_MS)
+        self._has.tell_credentials(self._api, token)
+        self._api.runtime_restored()
+
+    def does_not_restore(self) -> None:
+        """It did not come out after all, and begins anew."""
+        self._rows, self._has_init_deadline = _ROWS, False
+        self._begin_init()
+        self._api.runtime_started()
+
     # --- effects
 
     def _happen(self, event: Event) -> None:
-        row = _ROWS.get((self.state, event))
+        row = self._rows.get((self.state, event))
         if row is None:
-            step(RULES, self.state, event)  # raises
-            return
+            raise IllegalTransitionError(f"{event} is not possible in {self.state}")
         self.state, effects = row
         for effect in effects:
             effect(self)
@@ -288,10 +310,7 @@ class Environment:
         return Event.EXITED_EARLY if is_early else Event.EXITED
 
     def _be_ready(self) -> None:
-        duration_ms = self._with.clock.monotonic_ms() - self._init_started_ms
-        if self.state is State.INIT:
-            self._serving.cold_init_ms = duration_ms
-        self._journal.init_done(None, duration_ms=duration_ms, phase=self._phase)
+        self._beginning.ready(is_cold_start=self.state is State.INIT)
         if self._extensions is not None:
             self._extensions.initialized()
         self._happen(Event.READY)
@@ -319,16 +338,16 @@ class Environment:
     def _record_init(self) -> None:
         failure = self._failure
         assert isinstance(failure, Failure)
-        duration_ms = self._with.clock.monotonic_ms() - self._init_started_ms
-        self._journal.init_done(failure, duration_ms=duration_ms, phase=self._phase)
+        self._beginning.failed(failure)
+        if self._beginning.is_restored:
+            self.fault = failures.restore_fault(failure)
 
     def _shut_down(self) -> None:
         """Begins the shutdown phase, which is over at once where nobody would hear of it."""
         extensions = self._extensions
         reason = Reason.SPINDOWN
-        if self.state is State.RESETTING:
-            is_timeout = isinstance(self._failure, Failure) and self._failure.status == "timeout"
-            reason = Reason.TIMEOUT if is_timeout else Reason.FAILURE
+        if isinstance(self._failure, Failure):
+            reason = Reason.TIMEOUT if self._failure.status == "timeout" else Reason.FAILURE
         sandbox = self._housing.sandbox
         if extensions is None or sandbox is None:
             self._happen(Event.SHUT)
@@ -357,7 +376,7 @@ class Environment:
         self._serving.log_start()
         self._starts.anew()
         self._is_reinit = True
-        self._phase = "invoke"
+        self._beginning.phase = "invoke"
         generation = self._starts.generation
         self._housing.add(lambda: self._restart_sandbox(generation))
 
@@ -372,10 +391,12 @@ class Environment:
         self._housing.add(self._destroy_sandbox)
 
     def _begin_init(self) -> None:
-        self._init_started_ms = self._with.clock.monotonic_ms()
-        if self.state is State.INIT:
-            self.deadline_ms = self._init_started_ms + self.lifetime.init_timeout_ms
-            self._owner.due(self, self.deadline_ms)
+        self._limit(self._beginning.initializes() + self.lifetime.init_timeout_ms)
+
+    def _limit(self, deadline_ms: float) -> None:
+        """The beginning may take until then."""
+        self.deadline_ms = deadline_ms
+        self._owner.due(self, deadline_ms)
 
     def _have_extensions(self) -> None:
         """There are extensions, or some internal one is about to register."""
@@ -384,7 +405,7 @@ class Environment:
         self._extensions = Extensions(
             self, self.function, self._journal, self._with, self._owner.spawn, self._housing.open_socket
         )
-        self._extensions.started(self._names, self._phase)
+        self._extensions.started(self._names, self._beginning.phase)
         if self.state is not State.INIT and self.state is not State.REINIT:
             self._extensions.runtime_ready()
             self._extensions.initialized()
@@ -395,12 +416,6 @@ class Environment:
 
     # --- operations on the sandbox, one after the other
 
-    def _operation_failed(self, error: Exception) -> None:
-        _log.error("environment_failed environment_id=%s", self.environment_id, exc_info=error)
-        if not isinstance(error, SquibError):
-            error = PlatformError(f"an execution environment failed: {type(error).__name__}")
-        self._fail_for_good(error)
-
     def _fail_for_good(self, error: SquibError) -> None:
         self.fault = self._failure = error
         self._happen(Event.FAULT)
@@ -408,22 +423,23 @@ class Environment:
     async def _create(self) -> None:
         wiring = Wiring(
             runtime_api=self._api.protocol,
-            endpoint=self._endpoint.protocol_factory,
+            endpoint=self._has.endpoint.protocol_factory,
             on_start=self._on_start,
-            on_log=self._on_log,
+            on_log=self._journal.feed,
             on_end=self._on_end,
             on_extension_end=self._on_extension_end,
         )
-        spec = specify(
-            self.function,
-            self.environment_id,
-            log_stream=self._log_stream,
-            endpoint_url=self._with.endpoint_url,
-            access_key=self._key,
-            initialization=self.lifetime.initialization,
-            extensions=self._names[:MAX_EXTENSIONS],
-        )
         self._has_init_deadline = False  # waiting for a place on the machine is not initialization
+        if self.lifetime.initialization is Initialization.SNAP_START:
+            made = await self._owner.templates.clone(self, wiring)
+            if not isinstance(made, NoSnapshot):
+                self._housing.sandbox = made
+                return
+            if not self.is_beginning:
+                return
+            self._journal.without_snapshot(made.reason)
+            self._journal.init_start()
+        spec = self._has.specification(self.lifetime.initialization, extensions=self._names[:MAX_EXTENSIONS])
         self._housing.sandbox = await self._with.driver.create(spec, wiring)
         self._look_at_extensions()
 
@@ -439,12 +455,12 @@ class Environment:
         if sandbox is None or self.state is not State.REINIT or generation != self._starts.generation:
             self._starts.skipped()  # the invocation's time was over before its runtime's turn came
             return
-        self._init_started_ms = self._with.clock.monotonic_ms()
+        self._beginning.initializes()
         self._api.runtime_started()
         self._housing.is_frozen = False
         self._starts.started()
         if self._extensions is not None:
-            self._extensions.started(self._names, self._phase)
+            self._extensions.started(self._names, self._beginning.phase)
         await sandbox.restart()
         self._look_at_extensions()
 
@@ -455,9 +471,8 @@ class Environment:
                 self._journal.finish()
                 await self._housing.sandbox.destroy()
         finally:
-            self._endpoint.abort()
+            self._has.release()
             self._journal.close()
-            self._with.revoke(self._key.access_key_id)
             self._happen(Event.DESTROYED)
             self._owner.stopped(self)
 
@@ -478,7 +493,8 @@ _EFFECTS: Final[dict[Do, Callable[[Environment], None]]] = {
     Do.LEAVE: lambda one: one._owner.stopping(one),
     Do.DESTROY: Environment._destroy,
 }
-_ROWS: Final = {
-    pair: (state, tuple(_EFFECTS[effect] for effect in effects)) for pair, (state, effects) in RULES.items()
-}
-"""RULES with the methods that carry the effects out."""
+_ROWS, _RESTORED_ROWS = (
+    {pair: (state, tuple(_EFFECTS[effect] for effect in effects)) for pair, (state, effects) in rules.items()}
+    for rules in (RULES, RESTORED_RULES)
+)
+"""The rules with the methods that carry the effects out."""

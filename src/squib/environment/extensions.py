@@ -97,7 +97,8 @@ class Extensions:
         journal.telemetry = Telemetry(self._clock, self._spawn, self._open_socket, is_json=is_json)
         version = runtime_version(function.runtime)
         arn = runtime_version_arn(function.runtime, function.key.region)
-        journal.tell("initStart", events.init_start(version, arn, phase))
+        kind = journal.log.lines.initialization
+        journal.tell("initStart", events.init_start(version, arn, phase, initialization=kind))
         self._parked.clear()
         self._session.started(names)
         self._is_initializing = True

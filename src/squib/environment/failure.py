@@ -9,6 +9,7 @@ import msgspec
 from squib.environment.driver import End, EndCause
 from squib.environment.extension_session import Phase
 from squib.environment.report import Report
+from squib.model.errors import ApiError, SnapStartFailed, SnapStartTimeout
 from squib.model.invocation import FunctionFailed, Invocation
 from squib.model.limits import MAX_EXTENSIONS, MAX_SYNC_RESPONSE_BYTES
 
@@ -54,6 +55,26 @@ class Failure(msgspec.Struct, frozen=True):
 def timed_out(timeout_s: int) -> Failure:
     """The function did not answer within its timeout."""
     return Failure("Sandbox.Timedout", f"Task timed out after {timeout_s:.2f} seconds", "timeout")
+
+
+def init_timed_out(limit_s: float) -> Failure:
+    """An initialization ahead of calls took too long."""
+    return Failure("Sandbox.Timedout", f"Initialization timed out after {limit_s:.2f} seconds", "timeout")
+
+
+def restore_timed_out() -> Failure:
+    """An environment did not come out of its snapshot in time."""
+    return Failure("Sandbox.Timedout", "Restoring timed out", "timeout")
+
+
+def restore_error(error_type: str | None, body: bytes) -> Failure:
+    """A hook of the function failed after the snapshot. `error_type` is the runtime's header."""
+    return Failure(error_type or "Runtime.AfterRestoreError", "", posted=body)
+
+
+def restore_fault(failure: Failure) -> ApiError:
+    """What a caller is told for whom an environment was to come out of its snapshot."""
+    return SnapStartTimeout() if failure.status == "timeout" else SnapStartFailed()
 
 
 def ended(end: End) -> Failure:

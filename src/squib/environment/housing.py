@@ -3,26 +3,41 @@
 What is asked goes through one queue, so that a restart follows the kill before it. All on the event loop.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from squib.environment.driver import Sandbox
 from squib.environment.operations import Operations
+from squib.model.errors import PlatformError, SquibError
+from squib.model.units import EnvironmentId
+
+_log: Final = logging.getLogger("squib.environment")
 
 
 class Housing:
     """Empty until `sandbox` is set; questions are answered then too."""
 
     def __init__(
-        self, spawn: Callable[[Coroutine[Any, Any, None]], None], on_error: Callable[[Exception], None]
+        self,
+        environment_id: EnvironmentId,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        on_failure: Callable[[SquibError], None],
     ) -> None:
-        """`on_error` is told what an operation raised."""
+        """`on_failure` is told that an operation could not be carried out."""
+        self._environment_id, self._on_failure = environment_id, on_failure
         self.sandbox: Sandbox | None = None
         self.is_frozen = False
         """Its processes do not run."""
-        self._operations = Operations(spawn, on_error)
+        self._operations = Operations(spawn, self._failed)
         self.add = self._operations.add
+
+    def _failed(self, error: Exception) -> None:
+        _log.error("environment_failed environment_id=%s", self._environment_id, exc_info=error)
+        if not isinstance(error, SquibError):
+            error = PlatformError(f"an execution environment failed: {type(error).__name__}")
+        self._on_failure(error)
 
     def freeze(self) -> None:
         """Stops what runs in it. Only when it is there."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from squib.clock import Clock
 from squib.environment import failure as failures
 from squib.environment import platform_events as events
+from squib.environment.driver import LogSource
 from squib.environment.failure import Failure
 from squib.environment.log_stream import EnvironmentLog
 from squib.environment.platform_events import Record
@@ -54,6 +55,10 @@ class Journal:
         self.log.on_line = telemetry.tell if telemetry is not None else None
         self.is_watched = telemetry is not None or self.log.lines.is_verbose
 
+    def feed(self, source: LogSource, data: bytes) -> None:
+        """What a process has written."""
+        self.log.feed(source, data, self._clock.now_ms())
+
     def platform(self, kind: str, record: Record) -> None:
         """An event of the platform that has no line of its own."""
         now_ms = self._clock.now_ms()
@@ -97,10 +102,13 @@ class Journal:
             return
         status = "success" if failure is None else failure.status
         error_type = "" if failure is None else failure.error_type
-        record = events.init_runtime_done(phase=phase, status=status, error_type=error_type)
+        kind = lines.initialization
+        record = events.init_runtime_done(
+            phase=phase, status=status, error_type=error_type, initialization=kind
+        )
         self.platform("initRuntimeDone", record)
         record = events.init_report(
-            duration_ms=duration_ms, phase=phase, status=status, error_type=error_type
+            duration_ms=duration_ms, phase=phase, status=status, error_type=error_type, initialization=kind
         )
         if failure is None and not self.reports_init:
             self.platform("initReport", record)
@@ -112,6 +120,31 @@ class Journal:
         )
         self.log.write(now_ms, line)
         self._tell(now_ms, "initReport", record)
+
+    # --- coming out of a snapshot
+
+    def without_snapshot(self, reason: str) -> None:
+        """There is none: an initialization follows."""
+        now_ms = self._clock.now_ms()
+        self.log.write(now_ms, self.log.lines.without_snapshot(now_ms, reason))
+
+    def restore_start(self) -> None:
+        """The environment begins to."""
+        now_ms = self._clock.now_ms()
+        self.log.write(now_ms, self.log.lines.restore_start(now_ms))
+
+    def restore_done(self, failure: Failure | None, *, duration_ms: float) -> None:
+        """It has, or will not."""
+        self.drain()
+        lines = self.log.lines
+        status = "success" if failure is None else failure.status
+        error_type = "" if failure is None else failure.error_type
+        self.platform("restoreRuntimeDone", events.restore_runtime_done(status=status, error_type=error_type))
+        now_ms = self._clock.now_ms()
+        line = lines.restore_report(now_ms, duration_ms=duration_ms, status=status, error_type=error_type)
+        self.log.write(now_ms, line)
+        record = events.restore_report(duration_ms=duration_ms, status=status, error_type=error_type)
+        self._tell(now_ms, "restoreReport", record)
 
     # --- invocations
 

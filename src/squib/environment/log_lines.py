@@ -24,6 +24,8 @@ class SystemLines(Protocol):
 
     is_verbose: bool
     """Events of the level DEBUG are wanted."""
+    initialization: str
+    """How environments of the version are initialized, where the version alone decides that."""
 
     def init_start(self, now_ms: EpochMs) -> str: ...
 
@@ -31,6 +33,13 @@ class SystemLines(Protocol):
         self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
     ) -> str:
         """Of an initialization that did not succeed; `phase` is `init` or `invoke`."""
+
+    def restore_start(self, now_ms: EpochMs) -> str: ...
+
+    def restore_report(self, now_ms: EpochMs, *, duration_ms: float, status: str, error_type: str) -> str: ...
+
+    def without_snapshot(self, now_ms: EpochMs, reason: str) -> str:
+        """An environment that was to come out of a snapshot is initialized; squib's own."""
 
     def start(self, now_ms: EpochMs, request_id: str) -> str: ...
 
@@ -50,20 +59,37 @@ class TextLines:
 
     is_verbose = False
 
-    def __init__(self, *, version: str, runtime_version: str, runtime_version_arn: str) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        runtime_version: str,
+        runtime_version_arn: str,
+        initialization: str = "on-demand",
+    ) -> None:
+        self.initialization = initialization
         self._version = f" Version: {version}\n"
-        self._init_start = (
-            f"INIT_START Runtime Version: {runtime_version}\tRuntime Version ARN: {runtime_version_arn}\n"
-        )
+        self._runtime = f"Runtime Version: {runtime_version}\tRuntime Version ARN: {runtime_version_arn}\n"
 
     def init_start(self, now_ms: EpochMs) -> str:
-        return self._init_start
+        return f"INIT_START {self._runtime}"
 
     def init_report(
         self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
     ) -> str:
         kind = f"\tError Type: {error_type}" if status == "error" and error_type else ""
         return f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\tStatus: {status}{kind}\n"
+
+    def restore_start(self, now_ms: EpochMs) -> str:
+        return f"RESTORE_START {self._runtime}"
+
+    def restore_report(self, now_ms: EpochMs, *, duration_ms: float, status: str, error_type: str) -> str:
+        how = "" if status == "success" else f"\tStatus: {status}"
+        kind = f"\tError Type: {error_type}" if status == "error" and error_type else ""
+        return f"RESTORE_REPORT Restore Duration: {duration_ms:.2f} ms{how}{kind}\n"
+
+    def without_snapshot(self, now_ms: EpochMs, reason: str) -> str:
+        return f"SnapStart: this environment starts without a snapshot: {reason}\n"
 
     def start(self, now_ms: EpochMs, request_id: str) -> str:
         return f"START RequestId: {request_id}{self._version}"
@@ -80,6 +106,12 @@ class TextLines:
     def report(self, now_ms: EpochMs, report: Report, peak_bytes: int) -> str:
         init_ms = report.init_duration_ms
         init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
+        restore = report.restore
+        if restore is not None:
+            init = (
+                f"Restore Duration: {restore.duration_ms:.2f} ms\t"
+                f"Billed Restore Duration: {restore.billed_ms} ms\t"
+            )
         status = ""
         if report.is_platform_failure:
             status = f"Status: {report.status}"
@@ -109,10 +141,19 @@ class JsonLines:
     """`LogFormat: JSON`, with records below the system log level left out."""
 
     def __init__(
-        self, *, version: str, runtime_version: str, runtime_version_arn: str, level: str = "INFO"
+        self,
+        *,
+        version: str,
+        runtime_version: str,
+        runtime_version_arn: str,
+        level: str = "INFO",
+        name: str = "",
+        initialization: str = "on-demand",
     ) -> None:
-        self._version = version
-        self._init_start = events.init_start(runtime_version, runtime_version_arn)
+        """`name` of the function."""
+        self._version, self._name = version, name
+        self.initialization = initialization
+        self._runtime = (runtime_version, runtime_version_arn)
         self._level = LEVELS[level]
         self.is_verbose = level == "DEBUG"
 
@@ -122,15 +163,31 @@ class JsonLines:
         return encode_event(now_ms, f"platform.{kind}", record).decode() + "\n"
 
     def init_start(self, now_ms: EpochMs) -> str:
-        return self.platform(now_ms, "initStart", self._init_start)
+        record = events.init_start(*self._runtime, initialization=self.initialization)
+        return self.platform(now_ms, "initStart", record)
 
     def init_report(
         self, now_ms: EpochMs, *, duration_ms: float, phase: str, status: str, error_type: str
     ) -> str:
         record = events.init_report(
-            duration_ms=duration_ms, phase=phase, status=status, error_type=error_type
+            duration_ms=duration_ms,
+            phase=phase,
+            status=status,
+            error_type=error_type,
+            initialization=self.initialization,
         )
         return self.platform(now_ms, "initReport", record)
+
+    def restore_start(self, now_ms: EpochMs) -> str:
+        record = events.restore_start(self._name, self._version, *self._runtime)
+        return self.platform(now_ms, "restoreStart", record)
+
+    def restore_report(self, now_ms: EpochMs, *, duration_ms: float, status: str, error_type: str) -> str:
+        record = events.restore_report(duration_ms=duration_ms, status=status, error_type=error_type)
+        return self.platform(now_ms, "restoreReport", record)
+
+    def without_snapshot(self, now_ms: EpochMs, reason: str) -> str:
+        return encode_event(now_ms, "squib.withoutSnapshot", {"reason": reason}).decode() + "\n"
 
     def start(self, now_ms: EpochMs, request_id: str) -> str:
         return self.platform(now_ms, "start", events.start(request_id, self._version))

@@ -12,6 +12,7 @@ from squib.environment.variables import runtime_version
 from squib.model.function import FunctionVersion
 from squib.model.log import LogGroupKey
 from squib.model.runtime import runtime_version_arn
+from squib.scheduler.lifetime import Initialization
 from squib.store.base import Logs, LogWriter
 
 
@@ -38,11 +39,19 @@ def system_lines(function: FunctionVersion) -> SystemLines:
     """What Lambda writes to the function's log, in its format."""
     version = runtime_version(function.runtime)
     arn = runtime_version_arn(function.runtime, function.key.region)
+    kind = Initialization.SNAP_START if function.has_snapshot else Initialization.ON_DEMAND
     if function.logging.log_format == "JSON":
         return JsonLines(
             version=function.version,
             runtime_version=version,
             runtime_version_arn=arn,
             level=function.logging.system_log_level or "INFO",
+            name=function.key.name,
+            initialization=kind.value,
         )
-    return TextLines(version=function.version, runtime_version=version, runtime_version_arn=arn)
+    return TextLines(
+        version=function.version,
+        runtime_version=version,
+        runtime_version_arn=arn,
+        initialization=kind.value,
+    )

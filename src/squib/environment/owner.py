@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from squib.environment.environment import Environment
+    from squib.environment.templates import Templates
 
 
 class Owner(Protocol):
     """Who has an environment and gives it invocations."""
+
+    @property
+    def templates(self) -> "Templates":
+        """What environments of versions with a snapshot are cloned of."""
 
     def bound(self, environment: "Environment") -> None:
         """The environment has its sandbox."""

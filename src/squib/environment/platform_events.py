@@ -27,33 +27,71 @@ def level(kind: str, record: Record) -> int:
     is_failed = isinstance(record, dict) and kind == "extension" and "errorType" in record
     if status != "success" or is_failed or kind == "logsDropped":
         return LEVELS["WARN"]
-    return LEVELS["DEBUG" if kind in ("initRuntimeDone", "initReport", "runtimeDone") else "INFO"]
+    return LEVELS["DEBUG" if kind in _DETAILS else "INFO"]
 
 
-def init_start(runtime_version: str, runtime_version_arn: str, phase: str = "init") -> Record:
+_DETAILS: Final = frozenset(
+    ("initRuntimeDone", "initReport", "restoreRuntimeDone", "restoreReport", "runtimeDone")
+)
+
+
+def init_start(
+    runtime_version: str,
+    runtime_version_arn: str,
+    phase: str = "init",
+    *,
+    initialization: str = "on-demand",
+) -> Record:
     """An initialization begins; `phase` is `init` or `invoke`."""
     return {
-        "initializationType": "on-demand",
+        "initializationType": initialization,
         "phase": phase,
         "runtimeVersion": runtime_version,
         "runtimeVersionArn": runtime_version_arn,
     }
 
 
-def init_runtime_done(*, phase: str, status: str, error_type: str = "") -> Record:
+def init_runtime_done(
+    *, phase: str, status: str, error_type: str = "", initialization: str = "on-demand"
+) -> Record:
     """The runtime is initialized, or will not be."""
-    record = {"initializationType": "on-demand", "phase": phase, "status": status}
+    record = {"initializationType": initialization, "phase": phase, "status": status}
     return _with_error(record, status, error_type)
 
 
-def init_report(*, duration_ms: float, phase: str, status: str, error_type: str = "") -> Record:
+def init_report(
+    *, duration_ms: float, phase: str, status: str, error_type: str = "", initialization: str = "on-demand"
+) -> Record:
     """An initialization is over."""
     record: dict[str, Any] = {
-        "initializationType": "on-demand",
+        "initializationType": initialization,
         "phase": phase,
         "status": status,
         "metrics": {"durationMs": round(duration_ms, 3)},
     }
+    return _with_error(record, status, error_type)
+
+
+def restore_start(
+    function_name: str, function_version: str, runtime_version: str, runtime_version_arn: str
+) -> Record:
+    """An environment begins to come out of its snapshot."""
+    return {
+        "functionName": function_name,
+        "functionVersion": function_version,
+        "runtimeVersion": runtime_version,
+        "runtimeVersionArn": runtime_version_arn,
+    }
+
+
+def restore_runtime_done(*, status: str, error_type: str = "") -> Record:
+    """Its runtime is ready, the function's hooks have run; or will not be."""
+    return _with_error({"status": status}, status, error_type)
+
+
+def restore_report(*, duration_ms: float, status: str, error_type: str = "") -> Record:
+    """It is over."""
+    record: dict[str, Any] = {"status": status, "metrics": {"durationMs": round(duration_ms, 3)}}
     return _with_error(record, status, error_type)
 
 
@@ -101,6 +139,9 @@ def report(report: Report, peak_bytes: int) -> Record:
     }
     if report.init_duration_ms is not None:
         metrics["initDurationMs"] = round(report.init_duration_ms, 2)
+    if report.restore is not None:
+        metrics["restoreDurationMs"] = round(report.restore.duration_ms, 2)
+        metrics["billedRestoreDurationMs"] = report.restore.billed_ms
     record: dict[str, Any] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
     if report.extensions_since_ms is not None:
         record["spans"] = [

@@ -22,6 +22,7 @@ from squib.environment.roster import Roster
 from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
 from squib.environment.sweeper import NEVER, Sweeper
+from squib.environment.templates import Templates
 from squib.environment.view import EnvironmentView
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
@@ -96,7 +97,11 @@ class Pool:
         )
         self._settle_after_ms = min(self._options.freeze_after_ms, LOG_END_AFTER_MS)
         self._roster = Roster()
-        self._room = Room(self._roster, driver, self._options)
+        self.templates = Templates(
+            self._surroundings, entropy.environment_id, self.spawn, lambda: self._room.make(1)
+        )
+        """What environments of versions with a snapshot are cloned of."""
+        self._room = Room(self._roster, self.templates, driver, self._options)
         self._owed: deque[Group] = deque()  # those to look at when fewer are being made
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
@@ -171,7 +176,7 @@ class Pool:
             waiting_count=waiting_count,
             busy_count=group.counts[BUSY],
             has_room=has_room,
-            evictable_count=0 if has_room else sum(1 for _ in self._roster.evictable(group)),
+            evictable_count=0 if has_room else sum(1 for _ in self._room.evictable(group)),
             may_make=may_make,
         )
         if decision is Assignment.START_LATER:
@@ -213,6 +218,8 @@ class Pool:
         return group
 
     def _start(self, group: Group, initialization: Initialization = Initialization.ON_DEMAND) -> None:
+        if initialization is Initialization.ON_DEMAND and group.function.has_snapshot:
+            initialization = Initialization.SNAP_START
         self._roster.live_count += 1
         life = lifetime(
             initialization,
@@ -360,6 +367,7 @@ class Pool:
     def retire(self, is_current: Callable[[FunctionVersion], bool]) -> None:
         """Ends the environments of versions that `is_current` denies: idle ones now, busy ones after their
         invocation."""
+        self.templates.retire(is_current)
         for group in list(self._roster.groups.values()):
             if not group.is_retired and not is_current(group.function):
                 self._retire_group(group)
@@ -379,8 +387,8 @@ class Pool:
     # --- looking
 
     def in_use(self) -> set[ArchiveDigest]:
-        """See Roster."""
-        return self._roster.in_use()
+        """The code of environments, of invocations that wait, and of templates."""
+        return self._roster.in_use() | set(self.templates.in_use())
 
     def take_use(self) -> list[VersionUse]:
         """See Roster."""
@@ -414,6 +422,7 @@ class Pool:
                 group.waiting.popleft()[1](ServiceUnavailable())
         for environment in list(self._roster.environments.values()):
             environment.retire(ServiceUnavailable())
+        await self.templates.close()
         while self._roster.environments:
             self._changed.clear()
             await self._changed.wait()

@@ -7,6 +7,19 @@ import msgspec
 from squib.model.units import EpochMs
 
 
+class Restore(msgspec.Struct, frozen=True):
+    """What it took an environment to come out of its snapshot."""
+
+    duration_ms: float
+    runtime_ms: float
+    """Of that, from when its runtime went on: what is billed."""
+
+    @property
+    def billed_ms(self) -> int:
+        """Rounded up."""
+        return math.ceil(self.runtime_ms)
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One invocation's bill. Durations are milliseconds with a fraction."""
 
@@ -16,6 +29,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Of a cold start; None when the invocation found its runtime initialized, or did that itself."""
     is_init_billed: bool = True
     """False when it happened ahead of calls."""
+    restore: Restore | None = None
+    """Of the environment, with its first invocation."""
     memory_mib: int
     status: str = "success"
     """`success`, `error`, `timeout`."""
@@ -28,9 +43,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def billed_ms(self) -> int:
-        """Initialization and run, rounded up."""
+        """Initialization or restoring, and run, rounded up."""
         init_ms = self.init_duration_ms if self.is_init_billed else None
-        return math.ceil(self.duration_ms + (init_ms or 0.0))
+        restore_ms = 0 if self.restore is None else self.restore.billed_ms
+        return math.ceil(self.duration_ms + (init_ms or 0.0)) + restore_ms
 
     def max_memory_used_mib(self, peak_bytes: int) -> int:
         """Rounded up, and never more than the function has."""

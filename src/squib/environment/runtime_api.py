@@ -7,11 +7,11 @@ for an invocation are parked here.
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
-import msgspec
-
+from squib.environment.credentials import PATH as CREDENTIALS_PATH
 from squib.environment.extensions import PATHS as EXTENSION_PATHS
 from squib.environment.runtime_session import (
     ACCEPTED_BODY,
@@ -38,7 +38,8 @@ _LIMITS: Final = HttpLimits(
 _INVOCATION: Final = "/2018-06-01/runtime/invocation/"
 _NEXT: Final = _INVOCATION + "next"
 _INIT_ERROR: Final = "/2018-06-01/runtime/init/error"
-_NOT_BUILT: Final = ("/2018-06-01/runtime/restore/",)
+_RESTORE_NEXT: Final = "/2018-06-01/runtime/restore/next"
+_RESTORE_ERROR: Final = "/2018-06-01/runtime/restore/error"
 _CONNECTIONS_PER_EXTENSION: Final = 4  # squib's choice: one that waits, and some for subscribing and errors
 _JSON: Final = ("Content-Type", "application/json")
 _ERROR_TYPE: Final = "lambda-runtime-function-error-type"
@@ -77,6 +78,9 @@ class RuntimeEvents(Protocol):
 
     def on_init_error(self, error_type: str | None, payload: bytes) -> None: ...
 
+    def on_restore_error(self, error_type: str | None, payload: bytes) -> None:
+        """A hook of the function has failed after the snapshot."""
+
 
 class RuntimeApi:
     """Serves the Runtime API to one environment's runtime."""
@@ -89,12 +93,15 @@ class RuntimeApi:
         "_parked",
         "_pending",
         "_session",
+        "credentials",
         "tells_next",
     )
 
     def __init__(self, environment: RuntimeEvents, *, extension_count: int = 0) -> None:
         """`extension_count`: of processes that will call besides the runtime."""
         self._environment = environment
+        self.credentials: Callable[[str], tuple[int, bytes]] | None = None
+        """Answers who asks for credentials with this authorization; None: there is nothing to ask for."""
         self._session = RuntimeSession()
         self.tells_next = False
         limits = _LIMITS
@@ -125,6 +132,10 @@ class RuntimeApi:
         """A new runtime is about to run; what is left of the one before is not listened to."""
         self._http.close_connections()
         self._session.started()
+
+    def runtime_restored(self) -> None:
+        """A runtime goes on from a snapshot."""
+        self._session.restored()
 
     def runtime_stopping(self) -> None:
         """Nothing the runtime says counts any more; extensions are listened to."""
@@ -168,15 +179,22 @@ class RuntimeApi:
                 if call == "error":
                     self._error(exchange, request_id, len(exchange.body))
                     return
-        elif path == _INIT_ERROR and exchange.method == "POST":
-            self._init_error(exchange)
-            return
+        elif exchange.method == "POST":
+            if path in (_INIT_ERROR, _RESTORE_ERROR):
+                self._early_error(exchange)
+                return
+        elif exchange.method == "GET":
+            if path == _RESTORE_NEXT:
+                verdict = self._session.restore_next()
+                exchange.respond(verdict.status, (_JSON,), verdict.body)
+                return
+            if path == CREDENTIALS_PATH and self.credentials is not None:
+                authorization = exchange.headers.get("authorization", "")
+                status, body = self.credentials(authorization)
+                exchange.respond(status, (_JSON,), body)
+                return
         if path.startswith(EXTENSION_PATHS):
             self._environment.on_extension_call(exchange)
-        elif path.startswith(_NOT_BUILT):
-            message = f"squib does not implement {exchange.method} {path} yet"
-            body = msgspec.json.encode({"errorMessage": message, "errorType": "NotImplemented"})
-            exchange.respond(501, (_JSON,), body)
         else:
             exchange.respond(404, (("Content-Type", "text/plain; charset=utf-8"),), b"404 page not found\n")
 
@@ -260,13 +278,16 @@ class RuntimeApi:
         if verdict.meaning is not Meaning.NOTHING:
             self._environment.on_refused_response(verdict.meaning)
 
-    def _init_error(self, exchange: Exchange) -> None:
-        verdict = self._session.init_error()
-        if verdict.meaning is Meaning.INIT_ERROR:
-            exchange.respond_raw(_ACCEPTED)
-            self._environment.on_init_error(exchange.headers.get(_ERROR_TYPE), exchange.body)
-        else:
+    def _early_error(self, exchange: Exchange) -> None:
+        """Before the first invocation."""
+        is_init = exchange.path == _INIT_ERROR
+        verdict = self._session.init_error() if is_init else self._session.restore_error()
+        if verdict.meaning is Meaning.NOTHING:
             _refuse(exchange, verdict)
+            return
+        exchange.respond_raw(_ACCEPTED)
+        tell = self._environment.on_init_error if is_init else self._environment.on_restore_error
+        tell(exchange.headers.get(_ERROR_TYPE), exchange.body)
 
 
 def _refuse(exchange: Exchange, verdict: Verdict) -> None:

@@ -18,6 +18,8 @@ class Phase(StrEnum):
 
     STARTED = "Started"  # runs, and has not asked for an invocation yet
     INIT_ERROR = "InitError"  # said that it cannot initialize
+    RESTORING = "Restoring"  # goes on from its snapshot; the function's hooks run
+    RESTORE_ERROR = "RestoreError"  # said that a hook has failed
     READY = "Ready"  # waits for an invocation
     RUNNING = "Running"  # has one
     RESPONSE_SENT = "ResponseSent"  # answered it, and has not asked for the next
@@ -36,6 +38,8 @@ class Meaning(Enum):
     BAD_MODE = "bad-mode"  # it answered in a way Lambda does not know
     ERROR = "error"  # the function failed
     INIT_ERROR = "init-error"  # the runtime cannot initialize
+    RESTORE = "restore"  # it is initialized, and goes on as if it came out of a snapshot
+    RESTORE_ERROR = "restore-error"  # a hook of the function has failed after that
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ NEXT: Final = Verdict(Meaning.NEXT)
 AGAIN: Final = Verdict(Meaning.AGAIN)
 RESPONSE: Final = Verdict(Meaning.RESPONSE, ACCEPTED_STATUS, ACCEPTED_BODY)
 ERROR: Final = Verdict(Meaning.ERROR, ACCEPTED_STATUS, ACCEPTED_BODY)
+RESTORE: Final = Verdict(Meaning.RESTORE, 200)
+RESTORE_ERROR: Final = Verdict(Meaning.RESTORE_ERROR, ACCEPTED_STATUS, ACCEPTED_BODY)
 INIT_ERROR: Final = Verdict(Meaning.INIT_ERROR, ACCEPTED_STATUS, ACCEPTED_BODY)
 TOO_LARGE: Final = _refusal(
     413,
@@ -90,6 +96,10 @@ class RuntimeSession:
         self.phase = Phase.STARTED
         self.request_id = ""
 
+    def restored(self) -> None:
+        """A runtime goes on from a snapshot."""
+        self.phase = Phase.RESTORING
+
     def exited(self) -> None:
         """The runtime is no more, or will not be listened to any longer."""
         self.phase = Phase.EXITED
@@ -108,7 +118,7 @@ class RuntimeSession:
         if phase is Phase.RESPONSE_SENT or phase is Phase.READY:
             self.phase = Phase.READY
             return NEXT
-        if phase is Phase.STARTED:
+        if phase is Phase.STARTED or phase is Phase.RESTORING:
             self.phase = Phase.READY
             return FIRST_NEXT
         if phase is Phase.RUNNING:
@@ -139,6 +149,20 @@ class RuntimeSession:
             return self._not_now(Phase.INIT_ERROR)
         self.phase = Phase.INIT_ERROR
         return INIT_ERROR
+
+    def restore_next(self) -> Verdict:
+        """GET /runtime/restore/next. There is nothing to wait for where no snapshot is taken."""
+        if self.phase is not Phase.STARTED:
+            return self._not_now(Phase.RESTORING)
+        self.phase = Phase.RESTORING
+        return RESTORE
+
+    def restore_error(self) -> Verdict:
+        """POST /runtime/restore/error."""
+        if self.phase is not Phase.RESTORING:
+            return self._not_now(Phase.RESTORE_ERROR)
+        self.phase = Phase.RESTORE_ERROR
+        return RESTORE_ERROR
 
     def _not_answerable(self, request_id: str, wanted: str) -> Verdict:
         if not self.request_id or request_id != self.request_id:

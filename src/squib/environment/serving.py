@@ -10,7 +10,7 @@ from squib.environment import failure as failures
 from squib.environment.driver import End, EndCause
 from squib.environment.failure import Failure
 from squib.environment.journal import Journal
-from squib.environment.report import Report
+from squib.environment.report import Report, Restore
 from squib.model.errors import SquibError
 from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
 from squib.model.units import EpochMs
@@ -27,6 +27,8 @@ class Serving:
         self.invocation: Invocation | None = None
         self.cold_init_ms: float | None = None
         """Of the environment's initialization, to be billed with its first invocation."""
+        self.restore: Restore | None = None
+        """The same of an environment that came out of a snapshot instead."""
         self.started_ms = 0.0
         """Monotonic: its time is counted from here."""
         self.count = 0
@@ -62,7 +64,7 @@ class Serving:
             journal.runtime_done(report, len(payload))
         if is_over:
             journal.unfinished = report
-            self.cold_init_ms = None
+            self.cold_init_ms = self.restore = None
         else:
             self._answered = (invocation, failure)
             self._answered_ms = self._clock.monotonic_ms()
@@ -91,7 +93,7 @@ class Serving:
             extensions_since_ms=EpochMs(self._clock.now_ms() - int(took_ms)),
             extensions_took_ms=took_ms,
         )
-        self.cold_init_ms = None
+        self.cold_init_ms = self.restore = None
         self._count(invocation, report)
         self._journal.finish()
 
@@ -104,7 +106,7 @@ class Serving:
         journal = self._journal
         reported = failures.ended(End(cause=EndCause.LOST)) if isinstance(failure, SquibError) else failure
         report = self._report(invocation, reported)
-        self.cold_init_ms = None
+        self.cold_init_ms = self.restore = None
         journal.drain()
         if journal.is_watched:
             journal.runtime_done(report, 0)
@@ -123,7 +125,7 @@ class Serving:
         self._meter.invoked(
             invocation,
             duration_ms=report.duration_ms,
-            init_ms=report.init_duration_ms,
+            init_ms=report.init_duration_ms if report.restore is None else report.restore.duration_ms,
             billed_ms=report.billed_ms,
             is_error=report.status != "success",
             is_prepared=not self._bills_init,
@@ -136,4 +138,6 @@ class Serving:
             duration_ms=self._clock.monotonic_ms() - self.started_ms,
             init_duration_ms=self.cold_init_ms,
         )
+        if self.restore is not None:
+            return msgspec.structs.replace(report, restore=self.restore)
         return report if self._bills_init else msgspec.structs.replace(report, is_init_billed=False)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from squib.environment.credentials import URI as CREDENTIALS_URI
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.scheduler.lifetime import Initialization
@@ -44,10 +45,12 @@ def environment_variables(
     endpoint_url: str,
     access_key: AccessKey,
     initialization: Initialization = Initialization.ON_DEMAND,
+    credentials_token: str | None = None,
 ) -> dict[str, str]:
     """Everything but what a driver adds: the Runtime API's address and the telemetry descriptor.
 
-    `endpoint_url` is squib's own API as seen from inside.
+    `endpoint_url` is squib's own API as seen from inside. With a `credentials_token` there is nothing in them
+    that is one environment's alone: credentials are to be asked for, and the log stream is not told.
     """
     variables = dict(_DEFAULTS)
     if function.runtime.startswith("python"):
@@ -71,16 +74,20 @@ def environment_variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mib),
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": initialization.value,
-        "AWS_LAMBDA_LOG_GROUP_NAME": function.logging.log_group,
-        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
-        "AWS_ACCESS_KEY_ID": access_key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": access_key.secret_access_key,
         "LAMBDA_TASK_ROOT": "/var/task",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         **_XRAY,
     }
-    if access_key.session_token is not None:
-        variables["AWS_SESSION_TOKEN"] = access_key.session_token
+    if credentials_token is not None:
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = CREDENTIALS_URI
+        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = credentials_token
+    else:
+        variables["AWS_LAMBDA_LOG_GROUP_NAME"] = function.logging.log_group
+        variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
+        variables["AWS_ACCESS_KEY_ID"] = access_key.access_key_id
+        variables["AWS_SECRET_ACCESS_KEY"] = access_key.secret_access_key
+        if access_key.session_token is not None:
+            variables["AWS_SESSION_TOKEN"] = access_key.session_token
     if not function.runtime.startswith("provided"):
         variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{function.runtime}"
     if function.logging.log_format == "JSON":

@@ -240,6 +240,43 @@ class EventTooLarge(ApiError):
         super().__init__(message, fields={"Type": "User"})
 
 
+class SnapStartNotReady(ApiError):
+    """409: the snapshot of a version is still being taken."""
+
+    code, status = "SnapStartNotReadyException", 409
+
+    def __init__(self) -> None:
+        # developer guide, "Troubleshooting SnapStart errors"
+        message = (
+            "Lambda is initializing your function. "
+            "It will be ready to invoke once your function state becomes ACTIVE."
+        )
+        super().__init__(message, fields={"Type": "User"})
+
+
+class SnapStartFailed(ApiError):
+    """400: an environment did not come out of its snapshot, a hook of the function's failing."""
+
+    code, status = "SnapStartException", 400
+
+    def __init__(self) -> None:
+        message = (
+            "The afterRestore() runtime hook encountered an error. "
+            "For more information, check the Amazon CloudWatch logs."
+        )  # botocore's model
+        super().__init__(message, fields={"Type": "User"})
+
+
+class SnapStartTimeout(ApiError):
+    """408: the same, for its time was over."""
+
+    code, status = "SnapStartTimeoutException", 408
+
+    def __init__(self) -> None:
+        message = "Lambda couldn't restore the snapshot within the timeout limit."  # botocore's model
+        super().__init__(message, fields={"Type": "User"})
+
+
 class RecursiveInvocation(ApiError):
     """400: the function is invoked again and again by what it itself has set off."""
 

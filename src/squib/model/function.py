@@ -44,6 +44,10 @@ class ReasonCode(StrEnum):
     INVALID_RUNTIME = "InvalidRuntime"  # this machine cannot run it
     INVALID_CONFIGURATION = "InvalidConfiguration"  # such as an architecture this machine is not
     INTERNAL_ERROR = "InternalError"  # our fault; the log has all
+    INIT_TIMEOUT = "FunctionError.InitTimeout"  # of a version that a snapshot is taken of, as those below
+    RUNTIME_INIT_ERROR = "FunctionError.RuntimeInitError"
+    INVALID_ENTRY_POINT = "FunctionError.InvalidEntryPoint"
+    INIT_RESOURCE_EXHAUSTED = "FunctionError.InitResourceExhausted"
 
 
 class FunctionKey(msgspec.Struct, frozen=True, order=True):
@@ -121,7 +125,9 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     package_type: str = "Zip"
     tracing_mode: str = "PassThrough"
     snap_start: str = "None"
-    """`SnapStart.ApplyOn`. No snapshot is taken, which `OptimizationStatus` says."""
+    """`SnapStart.ApplyOn`."""
+    snap_start_status: str = "Off"
+    """`SnapStart.OptimizationStatus`: `On` where environments of this version start from a snapshot."""
     logging: LoggingConfig
     state: State
     state_reason: str | None = None
@@ -136,6 +142,11 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     def arn(self) -> str:
         """Unqualified for `$LATEST`, with the number for a published version."""
         return self.key.arn(None if self.version == LATEST else self.version)
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Its environments are to start from a snapshot, which is taken when it is published."""
+        return self.snap_start != "None" and self.version != LATEST
 
     @property
     def opt_digest(self) -> ArchiveDigest | None:
@@ -159,7 +170,7 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 _NOT_CONTENT: Final = frozenset(
     ("version", "created_at_ms", "modified_at_ms", "revision_id", "content_id", "state", "state_reason")
-) | {"state_reason_code", "description"}
+) | {"state_reason_code", "description", "snap_start_status"}
 
 
 def has_same_content(one: FunctionVersion, other: FunctionVersion) -> bool:

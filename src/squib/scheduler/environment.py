@@ -111,6 +111,28 @@ RULES: Final[Rules[State, Event, Do]] = {
     (State.STOPPED, Event.FAULT): (State.STOPPED, ()),
 }
 
+_LEFT: Final = (State.CLOSING, (Do.LEAVE, Do.SHUT_DOWN))
+_FAILED: Final = (State.CLOSING, (Do.FAIL, Do.LEAVE, Do.SHUT_DOWN))
+_CONCLUDED: Final = (State.CLOSING, (Do.CONCLUDE, Do.LEAVE, Do.SHUT_DOWN))
+_NOT_RESTORED: Final = (State.CLOSING, (Do.RECORD_INIT, Do.LEAVE, Do.SHUT_DOWN))
+_WITH_ANOTHER_RUNTIME: Final = frozenset({State.RESETTING, State.BROKEN, State.REINIT})
+
+RESTORED_RULES: Final[Rules[State, Event, Do]] = {
+    pair: row for pair, row in RULES.items() if pair[0] not in _WITH_ANOTHER_RUNTIME
+} | {
+    (State.INIT, Event.INIT_FAILED): _NOT_RESTORED,
+    (State.INIT, Event.EXITED): _NOT_RESTORED,
+    (State.INIT, Event.DEADLINE): _NOT_RESTORED,
+    (State.IDLE, Event.EXITED): _LEFT,
+    (State.BUSY, Event.EXITED): _FAILED,
+    (State.BUSY, Event.EXITED_EARLY): _FAILED,
+    (State.BUSY, Event.DEADLINE): _FAILED,
+    (State.FINISHING, Event.EXITED): _CONCLUDED,
+    (State.FINISHING, Event.DEADLINE): _CONCLUDED,
+}
+"""Of an environment that came out of a snapshot: where another runtime would be started, it ends, and another
+environment comes out of the snapshot."""
+
 CAN_BE_ASSIGNED: Final = frozenset({State.IDLE, State.BROKEN})
 HAS_INVOCATION: Final = frozenset({State.BUSY, State.REINIT})
 IS_AT_WORK: Final = HAS_INVOCATION | {State.FINISHING}

@@ -12,6 +12,7 @@ class Initialization(StrEnum):
 
     ON_DEMAND = "on-demand"  # because an invocation waits
     PROVISIONED = "provisioned-concurrency"  # ahead of invocations
+    SNAP_START = "snap-start"  # from a snapshot; or, where there can be none, because an invocation waits
 
 
 class Lifetime(msgspec.Struct, frozen=True):
@@ -35,12 +36,16 @@ def lifetime(
 ) -> Lifetime:
     """That of an environment which is started now. Its credentials outlive it."""
     is_provisioned = initialization is Initialization.PROVISIONED
+    is_on_demand = initialization is Initialization.ON_DEMAND
     return Lifetime(
         initialization=initialization,
-        init_timeout_ms=max(PREPARED_INIT_TIMEOUT_MS, timeout_s * 1000)
-        if is_provisioned
-        else INIT_TIMEOUT_MS,
+        init_timeout_ms=INIT_TIMEOUT_MS if is_on_demand else prepared_init_timeout_ms(timeout_s),
         idle_expiry_ms=float("inf") if is_provisioned else idle_expiry_ms,
         ends_at_ms=now_ms + MAX_ENVIRONMENT_LIFE_MS,
         is_prepared=is_provisioned,
     )
+
+
+def prepared_init_timeout_ms(timeout_s: int) -> float:
+    """How long an initialization may take that no invocation waits for."""
+    return max(PREPARED_INIT_TIMEOUT_MS, timeout_s * 1000)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.environments import World, function
 from squib.environment.driver import End, EndCause
-from squib.environment.drivers.fake import (
+from squib.environment.drivers.fake_script import (
     Call,
     Exit,
     FakeEvent,

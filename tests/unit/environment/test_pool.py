@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.environments import World, function
-from squib.environment.drivers.fake import FakeEvent, FakeScript, Next, Respond, Step, Wait
+from squib.environment.drivers.fake_script import FakeEvent, FakeScript, Next, Respond, Step, Wait
 from squib.model.errors import PlatformError, ServiceUnavailable, TooManyRequests
 from squib.model.function import FunctionKey
 from squib.model.invocation import InvokeOutcome, Succeeded

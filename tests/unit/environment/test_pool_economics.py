@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from harness.environments import World, function
-from squib.environment.drivers.fake import FakeEvent, FakeScript, Next, Respond, Step, Wait
+from squib.environment.drivers.fake_script import FakeEvent, FakeScript, Next, Respond, Step, Wait
 from squib.model.errors import TooManyRequests
 from squib.model.function import FunctionKey, FunctionVersion
 from squib.model.invocation import Succeeded

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from harness.environments import World, function
-from squib.environment.drivers.fake import Exit, FakeEvent, FakeScript, Next, Respond, Step, Wait
+from squib.environment.drivers.fake_script import Exit, FakeEvent, FakeScript, Next, Respond, Step, Wait
 from squib.model.concurrency import Allocation, AllocationStatus
 from squib.model.function import FunctionKey
 from squib.model.invocation import FunctionFailed, Succeeded

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from squib.environment.runtime_session import Meaning, Phase, RuntimeSession, Verdict
 from squib.model.limits import MAX_SYNC_RESPONSE_BYTES
 
-CALLS = ("next", "response", "error", "init_error", "wrong id")
+CALLS = ("next", "response", "error", "init_error", "wrong id", "restore_next", "restore_error")
 
 
 def in_phase(phase: Phase) -> RuntimeSession:
@@ -19,6 +19,10 @@ def in_phase(phase: Phase) -> RuntimeSession:
     session.started()
     if phase is Phase.INIT_ERROR:
         session.init_error()
+    if phase in (Phase.RESTORING, Phase.RESTORE_ERROR):
+        session.restore_next()
+    if phase is Phase.RESTORE_ERROR:
+        session.restore_error()
     if phase in (Phase.READY, Phase.RUNNING, Phase.RESPONSE_SENT):
         session.next()
     if phase in (Phase.RUNNING, Phase.RESPONSE_SENT):
@@ -38,16 +42,22 @@ def call(session: RuntimeSession, name: str) -> Verdict:
         return session.error("id-1", 2)
     if name == "init_error":
         return session.init_error()
+    if name == "restore_next":
+        return session.restore_next()
+    if name == "restore_error":
+        return session.restore_error()
     return session.response("id-2", 2, None)
 
 
 EXPECTED: dict[Phase, tuple[Meaning | int, ...]] = {
-    Phase.STARTED: (Meaning.FIRST_NEXT, 400, 400, Meaning.INIT_ERROR, 400),
-    Phase.INIT_ERROR: (403, 400, 400, 403, 400),
-    Phase.READY: (Meaning.NEXT, 400, 400, 403, 400),
-    Phase.RUNNING: (Meaning.AGAIN, Meaning.RESPONSE, Meaning.ERROR, 403, 400),
-    Phase.RESPONSE_SENT: (Meaning.NEXT, 403, 403, 403, 400),
-    Phase.EXITED: (403, 400, 400, 403, 400),
+    Phase.STARTED: (Meaning.FIRST_NEXT, 400, 400, Meaning.INIT_ERROR, 400, Meaning.RESTORE, 403),
+    Phase.INIT_ERROR: (403, 400, 400, 403, 400, 403, 403),
+    Phase.RESTORING: (Meaning.FIRST_NEXT, 400, 400, 403, 400, 403, Meaning.RESTORE_ERROR),
+    Phase.RESTORE_ERROR: (403, 400, 400, 403, 400, 403, 403),
+    Phase.READY: (Meaning.NEXT, 400, 400, 403, 400, 403, 403),
+    Phase.RUNNING: (Meaning.AGAIN, Meaning.RESPONSE, Meaning.ERROR, 403, 400, 403, 403),
+    Phase.RESPONSE_SENT: (Meaning.NEXT, 403, 403, 403, 400, 403, 403),
+    Phase.EXITED: (403, 400, 400, 403, 400, 403, 403),
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from harness.asynchronous import ERROR, QUEUE, TOPIC, F, G, MemoryEvents, Scene, play
 from harness.environments import ACCOUNT, REGION, START_MS, LoopClock
-from squib.environment.drivers.fake import Fail, FakeEvent, Next, Respond, Step, Wait
+from squib.environment.drivers.fake_script import Fail, FakeEvent, Next, Respond, Step, Wait
 from squib.model.async_event import (
     AcceptedEvent,
     Condition,

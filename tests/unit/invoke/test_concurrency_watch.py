@@ -3,7 +3,7 @@
 import asyncio
 
 from harness.environments import ACCOUNT, REGION, LoopClock, World, function
-from squib.environment.drivers.fake import Next, Respond, Wait
+from squib.environment.drivers.fake_script import Next, Respond, Wait
 from squib.invoke.concurrency_watch import ConcurrencyWatch
 from squib.model.usage import SeriesKey
 from squib.scheduler.concurrency import ConcurrencyLedger, Share

@@ -9,7 +9,16 @@ from typing import Any, TypeAlias
 import pytest
 
 from harness.environments import ACCOUNT, REGION, LoopClock, World, function
-from squib.environment.drivers.fake import Fail, FakeEvent, FakeScript, Next, Print, Respond, Step, Wait
+from squib.environment.drivers.fake_script import (
+    Fail,
+    FakeEvent,
+    FakeScript,
+    Next,
+    Print,
+    Respond,
+    Step,
+    Wait,
+)
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
 from squib.invoke.synchronous import InvokeService

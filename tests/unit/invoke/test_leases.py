@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.asynchronous import F, Scene, play
 from harness.environments import ACCOUNT, REGION, LoopClock, function
-from squib.environment.drivers.fake import Exit, Fail, FailInit, FakeEvent, Next, Respond, Step, Wait
+from squib.environment.drivers.fake_script import Exit, Fail, FailInit, FakeEvent, Next, Respond, Step, Wait
 from squib.event_sources.sender import Sender
 from squib.invoke.resolve import Resolver
 from squib.model.concurrency import RESERVED_CONCURRENCY, ReservedConcurrency

@@ -8,7 +8,7 @@ import msgspec
 
 from harness.asynchronous import F, Scene, play
 from harness.environments import ACCOUNT, REGION, LoopClock, function
-from squib.environment.drivers.fake import FakeEvent, Next, Respond, Step, Wait
+from squib.environment.drivers.fake_script import FakeEvent, Next, Respond, Step, Wait
 from squib.event_sources.sender import Sender, Sent
 from squib.invoke.resolve import Resolver
 from squib.model.event_source import EventSourceMapping, SourceKind

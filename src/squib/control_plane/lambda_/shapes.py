@@ -48,7 +48,7 @@ def summary(version: FunctionVersion, *, qualifier: str | None = None) -> dict[s
         "PackageType": version.package_type,
         "Architectures": [version.architecture],
         "EphemeralStorage": {"Size": version.ephemeral_mib},
-        "SnapStart": {"ApplyOn": version.snap_start, "OptimizationStatus": "Off"},
+        "SnapStart": {"ApplyOn": version.snap_start, "OptimizationStatus": version.snap_start_status},
         "LoggingConfig": _logging(version),
         **version.extra,
     }

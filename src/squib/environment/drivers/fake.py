@@ -8,13 +8,36 @@ import json
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
-import httptools
+import msgspec
 
-from squib.environment.driver import NO_CLONES, End, EndCause, LogSource, Sandbox, SandboxSpec, Wiring
-from squib.model.errors import PlatformError
+from squib.environment.driver import (
+    End,
+    EndCause,
+    LogSource,
+    Sandbox,
+    SandboxSpec,
+    TemplateLost,
+    Wiring,
+)
+from squib.environment.drivers.fake_script import (
+    Call,
+    Exit,
+    Fail,
+    FailInit,
+    FailRestore,
+    FakeEvent,
+    FakeScript,
+    Next,
+    NextEvent,
+    Print,
+    Register,
+    Respond,
+    Snapshot,
+    Step,
+    Wait,
+)
+from squib.environment.drivers.fake_transport import FakeTransport
 from squib.model.units import EnvironmentId
 
 _API = "/2018-06-01/runtime"
@@ -22,131 +45,28 @@ _REGISTER = "/2020-01-01/extension/register"
 _NEXT_EVENT = "/2020-01-01/extension/event/next"
 
 
-@dataclass(frozen=True, slots=True)
-class Respond:
-    """Posts a response; the event itself when `body` is None."""
-
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    request_id: str | None = None
-    """Instead of the invocation's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Posts an error of the invocation."""
-
-    error_type: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FailInit:
-    """Posts an initialization error."""
-
-    error_type: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Print:
-    """Writes to a log pipe."""
-
-    data: bytes
-    source: LogSource = LogSource.OUTPUT
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """Ends the process."""
-
-    end: End = field(default_factory=lambda: End(cause=EndCause.EXITED, status=0))
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Asks for the next invocation. When it comes, the script goes on with what `FakeScript` says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Does nothing for a time of the loop's clock."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Any other request of the Runtime API's server; the answer goes to the sandbox's `answers`."""
-
-    method: str
-    path: str
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """An extension registers; its later calls carry the identifier it is given."""
-
-    name: str
-    events: tuple[str, ...] = ("INVOKE", "SHUTDOWN")
-
-
-@dataclass(frozen=True, slots=True)
-class NextEvent:
-    """An extension asks for its next event; `FakeScript.on_extension_event` says what then."""
-
-
-Step: TypeAlias = Respond | Fail | FailInit | Print | Exit | Next | Wait | Call | Register | NextEvent
-
-
-def go_on(name: str, event: bytes) -> "Iterable[Step]":
-    """An extension that works on an event for no time at all, and ends when it is told to."""
-    return (Exit(),) if b'"SHUTDOWN"' in event else (NextEvent(),)
-
-
-def echo(event: "FakeEvent") -> Iterable[Step]:
-    """Answers with the event."""
-    return (Respond(), Next())
-
-
-@dataclass(frozen=True, slots=True)
-class FakeEvent:
-    """What /next gave."""
-
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(slots=True)
-class FakeScript:
-    """What runtimes do. `on_start` gets the number of the start within its sandbox, from 1; a script that
-    ends without Next or Exit hangs."""
-
-    on_start: Callable[[int], Iterable[Step]] = lambda count: (Next(),)
-    on_event: Callable[[FakeEvent], Iterable[Step]] = echo
-    on_extension: Callable[[str], Iterable[Step]] = lambda name: (Register(name), NextEvent())
-    on_extension_event: Callable[[str, bytes], Iterable[Step]] = go_on
-    on_terminate: Callable[[], Iterable[Step]] = lambda: (Exit(End(cause=EndCause.SIGNALED, status=15)),)
-    create_error: PlatformError | None = None
-    create_delay_s: float = 0.0
-    memory_peak_bytes: int = 40 << 20
-    memory_bytes: int = 10 << 20
-    """Of each sandbox."""
-
-
 class FakeDriver:
     """Implements driver.SandboxDriver. `sandboxes` are those not destroyed; `specs` all asked for."""
 
     name = "fake"
     starts_extensions = True
-    clones = False
 
     def __init__(self, script: FakeScript | None = None) -> None:
         self.script = script or FakeScript()
         self.sandboxes: list[FakeSandbox] = []
         self.specs: list[SandboxSpec] = []
+        self.clone_count = 0
+        """Of all that were asked for."""
+
+    @property
+    def clones(self) -> bool:
+        """See driver.SandboxDriver."""
+        return self.script.clones
+
+    @property
+    def templates(self) -> "list[FakeSandbox]":
+        """Those of the sandboxes that can be cloned."""
+        return [sandbox for sandbox in self.sandboxes if sandbox.has_snapshot]
 
     def memory_bytes(self) -> int | None:
         """See driver.SandboxDriver."""
@@ -169,7 +89,18 @@ class FakeDriver:
 
     async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> "FakeSandbox":
         """See driver.SandboxDriver."""
-        raise PlatformError(NO_CLONES)
+        self.clone_count += 1
+        count = self.clone_count
+        if self.script.clone_delay_s:
+            await asyncio.sleep(self.script.clone_delay_s)
+        if template not in self.templates:
+            raise TemplateLost("the template is gone")
+        assert isinstance(template, FakeSandbox)
+        spec = msgspec.structs.replace(template.spec, environment_id=environment_id, is_template=False)
+        sandbox = FakeSandbox(self, spec, wiring)
+        self.sandboxes.append(sandbox)
+        sandbox.go_on(self.script.on_clone(count))
+        return sandbox
 
     async def close(self) -> None:
         """See driver.SandboxDriver."""
@@ -190,6 +121,8 @@ class FakeSandbox:
         self._runtime: FakeRuntime | None = None
         self.extensions: dict[int, FakeRuntime] = {}
         self._unread: list[tuple[LogSource, bytes]] = []
+        self.has_snapshot = False
+        """It is a template that can be cloned."""
 
     @property
     def is_running(self) -> bool:
@@ -206,6 +139,17 @@ class FakeSandbox:
             extension.perform(self._driver.script.on_extension(name))
         if not self.spec.extensions:
             self._start_runtime()
+
+    def go_on(self, steps: Iterable[Step]) -> None:
+        """Comes out of a snapshot and does these."""
+        self._wiring.on_start()
+        self._runtime = FakeRuntime(self, self._driver.script, self._wiring.runtime_api)
+        self._runtime.perform(steps)
+
+    def snapshot(self, refusal: str | None) -> None:
+        """The runtime has stopped where one is taken."""
+        self.has_snapshot = refusal is None
+        self._wiring.on_snapshot(refusal)
 
     def _start_runtime(self) -> None:
         self._runtime = FakeRuntime(self, self._driver.script, self._wiring.runtime_api)
@@ -255,6 +199,7 @@ class FakeSandbox:
     def end(self, end: End) -> None:
         """The runtime's process ends."""
         runtime, self._runtime = self._runtime, None
+        self.has_snapshot = False
         if runtime is None:
             return
         runtime.close()
@@ -297,6 +242,7 @@ class FakeSandbox:
         if "destroy" in self.calls:
             return
         self.calls.append("destroy")
+        self.has_snapshot = False
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
@@ -361,6 +307,14 @@ class FakeRuntime:
             case FailInit():
                 headers = {"Lambda-Runtime-Function-Error-Type": step.error_type}
                 self._ask("POST", f"{_API}/init/error", headers, step.body)
+            case FailRestore():
+                headers = {"Lambda-Runtime-Function-Error-Type": step.error_type}
+                self._ask("POST", f"{_API}/restore/error", headers, step.body)
+            case Snapshot() if self._sandbox.spec.is_template:
+                self._steps.clear()
+                self._sandbox.snapshot(step.refusal)
+            case Snapshot():
+                self._ask("GET", f"{_API}/restore/next")
             case Print():
                 self._sandbox.print(step.data, step.source)
             case Exit():
@@ -399,87 +353,9 @@ class FakeRuntime:
         self._identifier = headers.get("lambda-extension-identifier", self._identifier)
         if self._asked == _NEXT_EVENT and status == 200:
             self._steps.extend(self._script.on_extension_event(self._name, body))
-        elif self._asked.endswith("/next") and status == 200:
+        elif self._asked == f"{_API}/invocation/next" and status == 200:
             self._event = FakeEvent(headers, body)
             self._steps.extend(self._script.on_event(self._event))
         else:
             self._sandbox.answers.append((status, body))
         self._go_on()
-
-
-class FakeTransport(asyncio.Transport):
-    """The server's end of a connection in memory, with the client's response parser behind it."""
-
-    def __init__(
-        self, protocol: asyncio.Protocol, on_response: Callable[[int, Mapping[str, str], bytes], None]
-    ) -> None:
-        super().__init__()
-        self._protocol = protocol
-        self._on_response = on_response
-        self._loop = asyncio.get_running_loop()
-        self._is_closed = False
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._headers: dict[str, str] = {}
-        self._body = b""
-        protocol.connection_made(self)
-
-    def deliver(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if not self._is_closed:
-            self._loop.call_soon(self._deliver, data)
-
-    def _deliver(self, data: bytes) -> None:
-        if not self._is_closed:
-            self._protocol.data_received(data)
-
-    def peer_closed(self) -> None:
-        """The client's end is gone."""
-        self.close()
-
-    # transport
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._is_closed:
-            self._loop.call_soon(self._receive, bytes(data))
-
-    def _receive(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def close(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            self._loop.call_soon(self._protocol.connection_lost, None)
-
-    def abort(self) -> None:
-        self.close()
-
-    def is_closing(self) -> bool:
-        return self._is_closed
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-    # parser
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """See httptools."""
-        self._headers[name.decode().lower()] = value.decode()
-
-    def on_body(self, body: bytes) -> None:
-        """See httptools."""
-        self._body += body
-
-    def on_message_complete(self) -> None:
-        """See httptools."""
-        headers, body = self._headers, self._body
-        self._headers, self._body = {}, b""
-        self._on_response(self._parser.get_status_code(), headers, body)

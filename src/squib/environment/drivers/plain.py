@@ -37,6 +37,7 @@ from squib.model.units import EnvironmentId
 
 _log: Final = logging.getLogger("squib.environment")
 _END_TIMEOUT_S: Final = 10.0
+_CREDENTIALS: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _BOOTSTRAP: Final = Path(__file__).parents[1] / "guest" / "python" / "bootstrap.py"
 
 
@@ -228,6 +229,8 @@ class PlainSandbox:
                 [*map(str, runtime.library_dirs), f"{self._code}/lib", *self._in_layers("lib")]
             ),
         }
+        if _CREDENTIALS in given:
+            variables[_CREDENTIALS] = given[_CREDENTIALS].replace(":9001/", f":{port}/")
         if runtime.kind is RuntimeKind.PYTHON:
             layers = self._in_layers(f"python/lib/{runtime.name}/site-packages", "python")
             own = given.get("PYTHONPATH", "").replace("/var/runtime", "").strip(":")
