@@ -201,6 +201,9 @@ class Templates:
                 self._close(template)
                 entry.fail(error)
                 return
+        clock = self._with.clock
+        if not isinstance(taken, NoSnapshot):
+            self._with.meter.snapshot_taken(entry.function, template.init_duration_ms, clock.now_ms())
         if taken is None and self._entries.get(key) is entry:
             _log.info(
                 "snapshot_taken function_arn=%s environment_id=%s init_ms=%.0f",
@@ -210,7 +213,7 @@ class Templates:
             )
         else:
             entry.template = None
-            entry.retry_at_ms = self._with.clock.monotonic_ms() + _RETRY_AFTER_MS
+            entry.retry_at_ms = clock.monotonic_ms() + _RETRY_AFTER_MS
             self._close(template)
         entry.taken.set_result(taken)
 

@@ -3,6 +3,7 @@
 On the way of every invocation: a lookup and some additions. One owner, the event loop.
 """
 
+import math
 from collections.abc import Callable, Iterator, Set
 from typing import Final
 
@@ -90,6 +91,16 @@ class Meter:
         key = (function.key.arn(), function.version, at_ms // _MINUTE_MS)
         tally = self._fresh.get(key) or self._begin(key)
         tally.peak = max(tally.peak, count)
+
+    def snapshot_taken(self, function: FunctionVersion, init_ms: float, at_ms: EpochMs) -> None:
+        """A version was initialized for its snapshot, which is billed though nothing was invoked."""
+        arn = function.key.arn(function.version)
+        key = (arn, function.version, at_ms // _MINUTE_MS)
+        tally = self._fresh.get(key) or self._begin(key)
+        billed_ms = math.ceil(init_ms)
+        tally.billed_ms += billed_ms
+        tally.billed_mib_ms += billed_ms * function.memory_mib
+        tally.init_10us += round(init_ms * 100)
 
     def kept(self, function: FunctionVersion, kept_ms: int, at_ms: EpochMs) -> None:
         """Provisioned environments of a version were kept for so long, all their times together."""

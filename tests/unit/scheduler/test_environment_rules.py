@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squib.model.errors import IllegalTransitionError
-from squib.scheduler.environment import CAN_BE_ASSIGNED, HAS_INVOCATION, RULES, Do, Event, State
-from squib.scheduler.machine import step
+from squib.scheduler.environment import (
+    CAN_BE_ASSIGNED,
+    HAS_INVOCATION,
+    RESTORED_RULES,
+    RULES,
+    Do,
+    Event,
+    State,
+)
+from squib.scheduler.machine import Rules, step
 
 EXPECTED = """
 INIT      READY          IDLE      OFFER
@@ -58,33 +66,77 @@ STOPPING  DESTROYED      STOPPED
 STOPPED   RETIRE         STOPPED
 STOPPED   FAULT          STOPPED
 """
-ROWS = {
-    (State[words[0]], Event[words[1]]): (State[words[2]], tuple(Do[word] for word in words[3:]))
-    for words in (line.split() for line in EXPECTED.strip().splitlines())
-}
+
+RESTORED = """
+INIT      READY          IDLE      OFFER
+INIT      INIT_FAILED    CLOSING   RECORD_INIT LEAVE SHUT_DOWN
+INIT      EXITED         CLOSING   RECORD_INIT LEAVE SHUT_DOWN
+INIT      DEADLINE       CLOSING   RECORD_INIT LEAVE SHUT_DOWN
+INIT      RETIRE         CLOSING   LEAVE SHUT_DOWN
+INIT      FAULT          STOPPING  LEAVE DESTROY
+IDLE      ASSIGNED       BUSY      DELIVER
+IDLE      EXITED         CLOSING   LEAVE SHUT_DOWN
+IDLE      RETIRE         CLOSING   LEAVE SHUT_DOWN
+IDLE      FAULT          STOPPING  LEAVE DESTROY
+BUSY      ANSWERED       IDLE      ANSWER OFFER
+BUSY      ANSWERED_FIRST FINISHING ANSWER
+BUSY      EXITED         CLOSING   FAIL LEAVE SHUT_DOWN
+BUSY      EXITED_EARLY   CLOSING   FAIL LEAVE SHUT_DOWN
+BUSY      DEADLINE       CLOSING   FAIL LEAVE SHUT_DOWN
+BUSY      RETIRE         CLOSING   FAIL LEAVE SHUT_DOWN
+BUSY      FAULT          STOPPING  FAIL LEAVE DESTROY
+FINISHING FINISHED       IDLE      CONCLUDE OFFER
+FINISHING EXITED         CLOSING   CONCLUDE LEAVE SHUT_DOWN
+FINISHING DEADLINE       CLOSING   CONCLUDE LEAVE SHUT_DOWN
+FINISHING RETIRE         CLOSING   CONCLUDE LEAVE SHUT_DOWN
+FINISHING FAULT          STOPPING  CONCLUDE LEAVE DESTROY
+CLOSING   SHUT           STOPPING  DESTROY
+CLOSING   EXITED         CLOSING
+CLOSING   RETIRE         CLOSING
+CLOSING   FAULT          STOPPING  DESTROY
+STOPPING  EXITED         STOPPING
+STOPPING  FAULT          STOPPING
+STOPPING  RETIRE         STOPPING
+STOPPING  DESTROYED      STOPPED
+STOPPED   RETIRE         STOPPED
+STOPPED   FAULT          STOPPED
+"""
+
+TABLES = (RULES, RESTORED_RULES)
 
 
+def rows(text: str) -> Rules[State, Event, Do]:
+    return {
+        (State[words[0]], Event[words[1]]): (State[words[2]], tuple(Do[word] for word in words[3:]))
+        for words in (line.split() for line in text.strip().splitlines())
+    }
+
+
+@pytest.mark.parametrize(("table", "text"), [(RULES, EXPECTED), (RESTORED_RULES, RESTORED)])
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
-def test_every_pair_does_what_is_written_down_or_is_illegal(state: State, event: Event) -> None:
-    if (state, event) in ROWS:
-        assert step(RULES, state, event) == ROWS[state, event]
+def test_every_pair_does_what_is_written_down_or_is_illegal(
+    state: State, event: Event, table: Rules[State, Event, Do], text: str
+) -> None:
+    expected = rows(text)
+    if (state, event) in expected:
+        assert step(table, state, event) == expected[state, event]
     else:
         with pytest.raises(IllegalTransitionError):
-            step(RULES, state, event)
+            step(table, state, event)
 
 
-@given(st.lists(st.sampled_from(list(Event)), max_size=60))
+@given(st.sampled_from(TABLES), st.lists(st.sampled_from(list(Event)), max_size=60))
 def test_an_invocation_ends_exactly_once_and_an_offer_is_made_only_when_one_can_be_taken(
-    events: list[Event],
+    table: Rules[State, Event, Do], events: list[Event]
 ) -> None:
     state = State.INIT
     open_invocations = 0
     leaves = 0
     for event in events:
-        if (state, event) not in RULES:
+        if (state, event) not in table:
             continue
         before = state
-        state, effects = step(RULES, state, event)
+        state, effects = step(table, state, event)
         open_invocations += event is Event.ASSIGNED
         open_invocations -= sum(effect in (Do.ANSWER, Do.FAIL) for effect in effects)
         assert open_invocations == (state in HAS_INVOCATION)
@@ -103,3 +155,14 @@ def test_an_invocation_ends_exactly_once_and_an_offer_is_made_only_when_one_can_
 def test_every_live_state_can_be_retired() -> None:
     for state in State:
         assert (state, Event.RETIRE) in RULES
+    for state in {state for state, _ in RESTORED_RULES}:
+        assert (state, Event.RETIRE) in RESTORED_RULES
+
+
+def test_environment_out_of_a_snapshot_never_comes_to_where_it_would_need_another_runtime() -> None:
+    assert {state for state, _ in RESTORED_RULES.values()} <= {state for state, _ in RESTORED_RULES} | {
+        State.STOPPED
+    }
+    assert not any(
+        effect in (Do.RESTART, Do.WITHDRAW) for _, row in RESTORED_RULES.values() for effect in row
+    )
