@@ -288,7 +288,7 @@ class _Parts:
             meter=meter,
             may_recur=self._dispatcher.may_recur,
             elsewhere=source_options(settings),
-            bring=self._destinations.bring,
+            hand_in=self._teller.hand_in,
             clock=clock,
             entropy=entropy,
         )

@@ -115,6 +115,21 @@ def test_progress_and_endings_are_kept(opening: Open) -> None:
     run(story())
 
 
+def test_what_is_only_to_be_told_is_never_there_without_its_ending(opening: Open) -> None:
+    async def story() -> None:
+        keys: list[int] = []
+        async with opening() as store:
+            await store.async_events.add_ended(EVENT, b"1", ENDING, keys.append)
+        async with opening() as store:
+            events = store.async_events
+            assert await events.waiting() == [
+                WaitingEvent(keys[0], KEY, EpochMs(5), ENDING.ended_at_ms, Progress(), True)
+            ]
+            assert await events.read(keys[0]) == StoredEvent(EVENT, b"1", ENDING)
+
+    run(story())
+
+
 def test_removed_events_are_gone_with_all_that_was_written(opening: Open) -> None:
     async def story() -> None:
         async with opening() as store:

@@ -67,6 +67,14 @@ class MemoryEvents:
         self.rows[key] = (waiting, StoredEvent(event, payload, None))
         return self._written(lambda: then(key))
 
+    def add_ended(
+        self, event: AcceptedEvent, payload: bytes, ending: Ending, then: Callable[[int], None]
+    ) -> "asyncio.Future[None]":
+        self._next = key = self._next + 1
+        waiting = WaitingEvent(key, event.function, event.accepted_at_ms, EpochMs(0), Progress(), True)
+        self.rows[key] = (waiting, StoredEvent(event, payload, ending))
+        return self._written(lambda: then(key))
+
     def put_progress(
         self, event_key: int, due_at_ms: EpochMs, progress: Progress, then: Callable[[], None]
     ) -> "asyncio.Future[None]":

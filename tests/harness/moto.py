@@ -9,7 +9,7 @@ from typing import Any, Final
 import boto3
 
 from harness.clients import CLIENTS, program
-from harness.squib import clean_environment
+from harness.squib import Squib, clean_environment
 
 _READY: Final = re.compile(r"Running on (http://\S+)")
 KEY: Final = {"aws_access_key_id": "elsewhere", "aws_secret_access_key": "secret"}
@@ -48,6 +48,15 @@ class Moto:
         self._process.wait(10)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def served(self, *services: str, url: str = "", **more: str) -> Squib:
+        """A squib, not started yet, that has these services here, or at `url`. More are its variables."""
+        flags = [word for service in services for word in (f"--{service}-endpoint", url or self.url)]
+        keys = {}
+        for service in services:
+            keys[f"SQUIB_{service.upper()}_ACCESS_KEY_ID"] = KEY["aws_access_key_id"]
+            keys[f"SQUIB_{service.upper()}_SECRET_ACCESS_KEY"] = KEY["aws_secret_access_key"]
+        return Squib(*flags, variables={**keys, **more})
 
     def client(self, service: str, region: str = "eu-west-1") -> Any:
         """A client of the SDK for it."""

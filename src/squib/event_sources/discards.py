@@ -1,30 +1,35 @@
-"""Records that are given up: told to the mapping's failure destination, if it has one."""
+"""Records that are given up: told to the mapping's failure destination, if it has one.
 
+What is to be told is on disk before the shard goes on, and is brought where it belongs as endings of
+asynchronous events are: again and again for hours, each failure counted and logged.
+"""
+
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from squib.clock import Clock, Entropy
-from squib.event_sources.conditions import Conditions, Problem
+from squib.event_sources.conditions import Conditions
 from squib.event_sources.sender import Sent
 from squib.event_sources.stream_access import StreamRecord
-from squib.invoke.destinations import Delivery, DeliveryFailed
 from squib.invoke.records import timestamp
+from squib.model.async_event import AcceptedEvent, Condition, Ending, Target, TargetKind
 from squib.model.errors import InvalidParameterValue
 from squib.model.event_source import EventSourceMapping, SourceKind
 from squib.model.function import FunctionVersion
 from squib.model.invocation import FunctionFailed
 from squib.model.units import EpochMs
-from squib.scheduler.retry import RetryDelays
 from squib.scheduler.shards import Discard
 
-_BACKOFF: Final = RetryDelays(first_backoff_ms=200, max_backoff_ms=30_000)  # squib's choice
-_MAX_TRIES: Final = 10  # likewise: some minutes, in which the shard waits
 _ACTIONS: Final = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "s3": "s3:PutObject"}
 _INFO: Final = {SourceKind.KINESIS: "KinesisBatchInfo", SourceKind.DYNAMODB: "DDBStreamBatchInfo"}
+_CONDITIONS: Final = {
+    Discard.RETRIES: Condition.RETRIES_EXHAUSTED,
+    Discard.AGE: Condition.EVENT_AGE_EXCEEDED,
+}
 
 _log: Final = logging.getLogger("squib.event_sources")
 
@@ -40,15 +45,15 @@ class Discarded(msgspec.Struct, frozen=True, kw_only=True):
     """The last invocation with them, if there was one."""
 
 
-Bring: TypeAlias = Callable[[Delivery], Awaitable[None]]
-"""See `invoke.destinations.Destinations.bring`."""
+HandIn: TypeAlias = Callable[[AcceptedEvent, bytes, Ending], "asyncio.Future[None]"]
+"""See `invoke.telling.Teller.hand_in`."""
 
 
 class Discards:
     """Tells what was given up."""
 
-    def __init__(self, bring: Bring, conditions: Conditions, clock: Clock, entropy: Entropy) -> None:
-        self._bring, self._conditions = bring, conditions
+    def __init__(self, hand_in: HandIn, conditions: Conditions, clock: Clock, entropy: Entropy) -> None:
+        self._hand_in, self._conditions = hand_in, conditions
         self._clock, self._entropy = clock, entropy
 
     def check(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
@@ -66,10 +71,9 @@ class Discards:
                 f"{action.partition(':')[2]} on {action.partition(':')[0].upper()}"
             )
 
-    async def tell(
-        self, mapping: EventSourceMapping, given: Discarded, pause: Callable[[float], Awaitable[None]]
-    ) -> None:
-        """Tries for a while; what can't be told is said in the log."""
+    async def tell(self, mapping: EventSourceMapping, given: Discarded) -> None:
+        """Returns when it is certain to be told, or nobody is to be. Raises Problem where the function is no
+        more, whose role it is told with, and PlatformError."""
         _log.warning(
             "records_discarded uuid=%s shard=%s count=%d condition=%s",
             mapping.uuid,
@@ -79,38 +83,21 @@ class Discards:
         )
         if mapping.on_failure is None:
             return
+        role_arn = self._conditions.function(mapping).role_arn
         now_ms = self._clock.now_ms()
-        body = discard_record(
-            mapping,
-            given,
-            request_id=self._entropy.request_id() if given.sent is None else given.sent.request_id,
-            now_ms=now_ms,
-            has_payload=":s3:" in mapping.on_failure,
+        request_id = self._entropy.request_id() if given.sent is None else given.sent.request_id
+        has_payload = ":s3:" in mapping.on_failure
+        event = AcceptedEvent(request_id, mapping.function, mapping.qualifier, now_ms, "")
+        ending = Ending(
+            _CONDITIONS[given.why],
+            now_ms,
+            role_arn,
+            (Target(TargetKind.DISCARD, mapping.on_failure),),
+            200,
+            bucket_folder=f"aws/lambda/{mapping.uuid}/{given.shard_id}",
         )
-        at = datetime.fromtimestamp(now_ms // 1000, UTC)
-        name = (
-            f"aws/lambda/{mapping.uuid}/{given.shard_id}/{at:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-"
-            f"{self._entropy.request_id()}"
-        )
-        for attempt in range(1, _MAX_TRIES + 1):
-            try:
-                role_arn = self._conditions.function(mapping).role_arn
-                await self._bring(
-                    Delivery(
-                        function=mapping.function,
-                        qualified_arn=mapping.function.arn(mapping.qualifier),
-                        role_arn=role_arn,
-                        arn=mapping.on_failure,
-                        body=body,
-                        object_name=name,
-                        trace_id=None,
-                    )
-                )
-                return
-            except (DeliveryFailed, Problem) as error:
-                _log.warning("discard_not_told uuid=%s error=%s", mapping.uuid, error)
-            await pause(_BACKOFF.backoff_ms(attempt, draw=self._entropy.draw()) / 1000)
-        _log.error("discard_given_up uuid=%s shard=%s", mapping.uuid, given.shard_id)
+        body = discard_record(mapping, given, request_id=request_id, now_ms=now_ms, has_payload=has_payload)
+        await asyncio.shield(self._hand_in(event, body, ending))
 
 
 def discard_record(

@@ -8,7 +8,7 @@ from squib.clock import Clock, Entropy
 from squib.environment.pool import Pool
 from squib.event_sources.base import Source, Tools
 from squib.event_sources.conditions import Conditions, Judge
-from squib.event_sources.discards import Bring, Discards
+from squib.event_sources.discards import Discards, HandIn
 from squib.event_sources.manager import Manager
 from squib.event_sources.own_queue import OwnQueue
 from squib.event_sources.queue_access import QueueAccess
@@ -45,12 +45,12 @@ class EventSources:
         meter: Meter,
         may_recur: Callable[[FunctionKey], bool],
         elsewhere: Mapping[str, UpstreamOptions],
-        bring: Bring,
+        hand_in: HandIn,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """`elsewhere`: where sources are that are not squib's own, by service; `bring` delivers to a failure
-        destination."""
+        """`elsewhere`: where sources are that are not squib's own, by service; `hand_in` has failure
+        destinations told."""
         self._store = store
         self._elsewhere = Upstream(elsewhere, at_once=_CALLS_AT_ONCE, timeout_s=_ANSWER_TIMEOUT_S)
         self._queues = store.collection(QUEUES)
@@ -60,7 +60,7 @@ class EventSources:
         tools = Tools(
             sender=sender, conditions=self._conditions, results=self._results, clock=clock, entropy=entropy
         )
-        discards = Discards(bring, self._conditions, clock, entropy)
+        discards = Discards(hand_in, self._conditions, clock, entropy)
         self.kinds: Mapping[SourceKind, Source] = {
             SourceKind.SQS: SqsSource(tools, self._queue),
             SourceKind.KINESIS: kinesis_source(tools, store, discards, self._elsewhere),

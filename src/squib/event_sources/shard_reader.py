@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from squib.event_sources.base import Tools
+from squib.event_sources.conditions import Problem
 from squib.event_sources.discards import Discarded, Discards
 from squib.event_sources.results import FUNCTION_FAILED, OK, problem
 from squib.event_sources.sender import Sent
@@ -98,12 +99,14 @@ class Owner(Protocol):
 class ShardReader:
     """Reads one shard from its checkpoint on, until its end or until the poller stops."""
 
-    def __init__(self, owner: Owner, checkpoint: StreamCheckpoint) -> None:
+    def __init__(self, owner: Owner, checkpoint: StreamCheckpoint, *, is_new: bool) -> None:
+        """`is_new`: the checkpoint has just been made."""
         self._owner, self._checkpoint = owner, checkpoint
         self._access, self._tools, self._rules = owner.access, owner.tools, owner.rules
         self._waiting: deque[StreamRecord] = deque()
         self._iterator: str | None = None
         self._is_closed = False
+        self._is_new = is_new
         self._refusals = 0
 
     async def run(self) -> None:
@@ -112,7 +115,8 @@ class ShardReader:
         while not owner.is_stopping and owner.wrong() is None:
             round_ = await self._gather()
             if round_:
-                await self._work(round_)
+                if not await self._work(round_):
+                    return
             elif self._is_window_over():
                 await self._end_window()
             elif self._is_closed and not self._waiting:
@@ -156,12 +160,12 @@ class ShardReader:
             self._iterator = None
             return
         except (StreamGone, StreamFailed) as error:
-            self._refusals += 1
+            self._refusals, self._is_new = self._refusals + 1, False
             self._owner.report(problem(str(error)))
             draw = self._tools.entropy.draw()
             await self._owner.pause(_BACKOFF.backoff_ms(self._refusals, draw=draw) / 1000)
             return
-        self._refusals = 0
+        self._refusals, self._is_new = 0, False
         self._iterator, self._is_closed = following, following is None
         self._waiting.extend(records)
 
@@ -175,12 +179,12 @@ class ShardReader:
             return Position(is_start=True)
         if mapping.starting_position == "AT_TIMESTAMP":
             return Position(at_ms=mapping.starting_position_timestamp_ms)
-        return Position(at_ms=checkpoint.begun_at_ms)
+        return Position(at_ms=checkpoint.begun_at_ms, is_now=self._is_new)
 
     # --- working
 
-    async def _work(self, records: Sequence[StreamRecord]) -> None:
-        """Returns when all are done or given up, or, without that, when the poller stops."""
+    async def _work(self, records: Sequence[StreamRecord]) -> bool:
+        """Whether all are done or given up; else the poller stops, or something stands in the way."""
         lanes = self._rules.lanes
         wanted = [one for one in records if one.is_wanted]
         if self._rules.width_ms:
@@ -196,10 +200,11 @@ class ShardReader:
             is_done = all(work.result() for work in works)
         if is_done:
             await self._advance(records[-1].sequence)
+        return is_done
 
     async def _work_on(self, records: Sequence[StreamRecord], *, is_alone: bool) -> bool:
-        """False: the poller stops, and some are not done. `is_alone`: how far it comes is how far the shard
-        has come."""
+        """False: some are not done, and it can't go on. `is_alone`: how far it comes is how far the shard has
+        come."""
         encoded = [msgspec.json.encode(one.record) for one in records]
         parts = cut([len(one) for one in encoded], self._rules.batches)
         plan = deque(Batch(part.stop - part.start) for part in parts)
@@ -213,7 +218,8 @@ class ShardReader:
             now_ms = self._tools.clock.now_ms()
             old = expired_count([one.arrived_at_ms for one in part], self._rules.failures, now_ms=now_ms)
             if old:
-                await self._discard(part[:old], Discard.AGE, batch.failures, None)
+                if not await self._discard(part[:old], Discard.AGE, batch.failures, None):
+                    return False
                 if old < batch.size:
                     plan.appendleft(Batch(batch.size - old))
                 at += old
@@ -239,12 +245,9 @@ class ShardReader:
                 at += after.done
                 if after.discarded:
                     told = sent if isinstance(sent, Sent) else None
-                    await self._discard(
-                        part[after.done : after.done + after.discarded],
-                        Discard.RETRIES,
-                        batch.failures + 1,
-                        told,
-                    )
+                    given = part[after.done : after.done + after.discarded]
+                    if not await self._discard(given, Discard.RETRIES, batch.failures + 1, told):
+                        return False
                     at += after.discarded
                 plan.extendleft(reversed(after.again))
                 if after.again and len(after.again) == 1 and not after.done:
@@ -345,18 +348,17 @@ class ShardReader:
 
     async def _discard(
         self, records: Sequence[StreamRecord], why: Discard, attempts: int, sent: Sent | None
-    ) -> None:
-        await self._owner.discards.tell(
-            self._owner.mapping,
-            Discarded(
-                shard_id=self._checkpoint.shard_id,
-                records=records,
-                why=why,
-                attempts=attempts,
-                sent=sent,
-            ),
-            self._owner.pause,
+    ) -> bool:
+        """False: they can't be given up, for there is nobody to tell it for."""
+        given = Discarded(
+            shard_id=self._checkpoint.shard_id, records=records, why=why, attempts=attempts, sent=sent
         )
+        try:
+            await self._owner.discards.tell(self._owner.mapping, given)
+        except Problem as error:
+            self._owner.report(problem(str(error)))
+            return False
+        return True
 
     async def _advance(self, sequence: str) -> None:
         if sequence != self._checkpoint.sequence:

@@ -30,10 +30,12 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Where reading begins: after a record, at a time, at the beginning, or else with what comes next."""
+    """Where reading begins: after a record, at a time, or at the beginning."""
 
     after: str | None = None
     at_ms: EpochMs | None = None
+    is_now: bool = False
+    """That time is now: what comes next."""
     is_start: bool = False
 
 

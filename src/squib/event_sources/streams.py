@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence, Set
 from typing import Final
 
 from squib.event_sources.base import Tools
@@ -15,6 +16,7 @@ from squib.model.stream_checkpoint import STREAM_CHECKPOINTS, StreamCheckpoint, 
 from squib.store.base import Store, Transaction
 
 SHARDS_PAUSE_S: Final = 10.0  # squib's choice: how often new shards are looked for
+_PROMPT_MS: Final = 10_000  # likewise: a mapping that was declared so lately begins now
 
 _log: Final = logging.getLogger("squib.event_sources")
 
@@ -34,6 +36,7 @@ class StreamPoller:
         self.discards, self.access = discards, access
         self.rules = StreamRules.of(mapping)
         self._checkpoints = store.collection(STREAM_CHECKPOINTS)
+        self._place = (mapping.account_id, mapping.region)
         self._stopping = asyncio.Event()
         self._done = asyncio.Event()
         self._reading: set[str] = set()
@@ -103,28 +106,53 @@ class StreamPoller:
         except (StreamGone, StreamFailed) as error:
             self.report(problem(str(error)))
             return
+        new = await self._begin(shards)
         ids = {shard.shard_id for shard in shards}
-        is_beginning = not any(self._checkpoint(shard) for shard in shards)
         for shard in shards:
             if shard.shard_id in self._reading:
                 continue
-            checkpoint = self._checkpoint(shard)
-            if checkpoint is None:
-                checkpoint = StreamCheckpoint(
-                    shard_id=shard.shard_id,
-                    begun_at_ms=self.tools.clock.now_ms(),
-                    is_first=is_beginning,
-                )
-                await self.keep(checkpoint)
+            checkpoint = self._checkpoint(shard.shard_id)
             waits_for = [parent for parent in shard.parents if parent in ids]
-            if checkpoint.is_finished or not all(self._is_finished(parent) for parent in waits_for):
+            if checkpoint is None or checkpoint.is_finished or not all(map(self._is_finished, waits_for)):
                 continue
             self._reading.add(shard.shard_id)
-            tasks.create_task(self._read(checkpoint))
+            tasks.create_task(self._read(checkpoint, is_new=shard.shard_id in new))
 
-    async def _read(self, checkpoint: StreamCheckpoint) -> None:
+    async def _begin(self, shards: Sequence[Shard]) -> Set[str]:
+        """Stores where reading begins, of all shards that are seen for the first time at once: a stream that
+        has been begun is known as such. Gives their ids."""
+        known = self._checkpoints.page(*self._place, prefix=f"{self.mapping.uuid}:")
+        listed = {shard.shard_id for shard in shards}
+        gone = [one for one in known if one.shard_id not in listed and one.shard_id not in self._reading]
+        new = listed - {one.shard_id for one in known}
+        if not new:
+            return new
+        now_ms = self.tools.clock.now_ms()
+        began = [
+            StreamCheckpoint(
+                shard_id=shard_id,
+                begun_at_ms=now_ms if known else self.mapping.modified_at_ms,
+                is_first=not known,
+            )
+            for shard_id in sorted(new)
+        ]
+        for one in gone:
+            if not one.is_finished:
+                _log.warning("shard_lost uuid=%s shard=%s", self.mapping.uuid, one.shard_id)
+
+        def decide(transaction: Transaction) -> None:
+            for one in began:
+                transaction.put(STREAM_CHECKPOINTS, checkpoint_key(self.mapping, one.shard_id), one)
+            for one in gone:
+                transaction.delete(STREAM_CHECKPOINTS, checkpoint_key(self.mapping, one.shard_id))
+
+        await self._store.write(decide)
+        is_prompt = now_ms - self.mapping.modified_at_ms < _PROMPT_MS
+        return new if is_prompt else frozenset()
+
+    async def _read(self, checkpoint: StreamCheckpoint, *, is_new: bool) -> None:
         try:
-            await ShardReader(self, checkpoint).run()
+            await ShardReader(self, checkpoint, is_new=is_new).run()
         except Exception:
             _log.exception("shard_failed uuid=%s shard=%s", self.mapping.uuid, checkpoint.shard_id)
             await self.pause(SHARDS_PAUSE_S)
@@ -132,11 +160,11 @@ class StreamPoller:
             self._reading.discard(checkpoint.shard_id)
             self._look_again.set()
 
-    def _checkpoint(self, shard: Shard) -> StreamCheckpoint | None:
-        return self._checkpoints.peek(checkpoint_key(self.mapping, shard.shard_id))
+    def _checkpoint(self, shard_id: str) -> StreamCheckpoint | None:
+        return self._checkpoints.peek(checkpoint_key(self.mapping, shard_id))
 
     def _is_finished(self, shard_id: str) -> bool:
-        found = self._checkpoints.peek(checkpoint_key(self.mapping, shard_id))
+        found = self._checkpoint(shard_id)
         return found is not None and found.is_finished
 
     async def keep(self, checkpoint: StreamCheckpoint) -> None:

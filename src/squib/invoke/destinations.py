@@ -98,21 +98,22 @@ class Destinations:
         """Tells the first target of an ending. Raises DeliveryFailed; then it may be tried again."""
         target = ending.targets[0]
         is_letter = target.kind is TargetKind.DEAD_LETTER
-        await self.bring(
+        is_record = target.kind is TargetKind.DESTINATION
+        await self._bring(
             Delivery(
                 function=event.function,
                 qualified_arn=event.qualified_arn,
                 role_arn=ending.role_arn,
                 arn=target.arn,
-                body=payload if is_letter else invocation_record(event, payload, progress, ending),
+                body=invocation_record(event, payload, progress, ending) if is_record else payload,
                 object_name=bucket_key(event, ending, self._entropy.request_id()),
-                trace_id=event.trace_id,
+                trace_id=event.trace_id or None,
                 attributes=letter_attributes(event, ending) if is_letter else {},
                 is_success=is_success(ending),
             )
         )
 
-    async def bring(self, delivery: Delivery) -> None:
+    async def _bring(self, delivery: Delivery) -> None:
         """Brings something to its target. Raises DeliveryFailed; then it may be tried again."""
         arn = delivery.arn
         found = _ARN.fullmatch(arn)

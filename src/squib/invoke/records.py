@@ -65,7 +65,8 @@ def error_message(response: bytes) -> str:
 def bucket_key(event: AcceptedEvent, ending: Ending, unique: str) -> str:
     """The name of a record in a bucket (developer guide, "Retaining records of asynchronous invocations")."""
     at = datetime.fromtimestamp(ending.ended_at_ms // 1000, UTC)
-    return f"aws/lambda/async/{event.function.name}/{at:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{unique}"
+    folder = ending.bucket_folder or f"aws/lambda/async/{event.function.name}"
+    return f"{folder}/{at:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{unique}"
 
 
 def timestamp(at_ms: EpochMs) -> str:

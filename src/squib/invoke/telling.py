@@ -11,9 +11,16 @@ from squib.clock import Clock, Entropy
 from squib.invoke.alarm import Alarm
 from squib.invoke.async_entry import Entry
 from squib.invoke.destinations import DeliveryFailed, Destinations
-from squib.model.async_event import AsyncMetric, StoredEvent, TargetKind
+from squib.model.async_event import (
+    AcceptedEvent,
+    AsyncMetric,
+    Ending,
+    Progress,
+    StoredEvent,
+    TargetKind,
+)
 from squib.model.units import EpochMs
-from squib.scheduler.async_event import Event, tell_again_at_ms
+from squib.scheduler.async_event import Event, State, tell_again_at_ms
 from squib.scheduler.backlog import Backlog
 from squib.scheduler.retry import RetryDelays
 from squib.store.base import AsyncEvents
@@ -67,6 +74,16 @@ class Teller:
         """An event whose ending is stored already."""
         self._add(entry, None, due_at_ms)
         self._pump()
+
+    def hand_in(self, event: AcceptedEvent, payload: bytes, ending: Ending) -> "asyncio.Future[None]":
+        """Something that is to be told though no invocation has ended with it. The future is done when it is
+        on disk; or it raises PlatformError."""
+
+        def stored(event_key: int) -> None:
+            entry = Entry(event_key, event.function, event.accepted_at_ms, Progress(), State.RESTING)
+            self.take_over(entry, ending.ended_at_ms)
+
+        return self._events.add_ended(event, payload, ending, stored)
 
     def settle(self, entry: Entry, stored: StoredEvent) -> None:
         """An event has just ended: stores how, and then tells whoever is to be told."""

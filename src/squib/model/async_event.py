@@ -62,6 +62,7 @@ class TargetKind(StrEnum):
 
     DESTINATION = "destination"  # the invocation record
     DEAD_LETTER = "dead_letter"  # the event itself
+    DISCARD = "discard"  # a record of what an event source gives up; it stands in place of the event
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True):
@@ -86,6 +87,8 @@ class Ending(msgspec.Struct, frozen=True, array_like=True):
     function_error: str | None = None
     response: bytes = b""
     error_message: str = ""
+    bucket_folder: str = ""
+    """Where in a bucket its record goes; empty: to those of its function's events."""
 
 
 class StoredEvent(NamedTuple):

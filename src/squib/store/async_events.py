@@ -60,6 +60,16 @@ class SqliteAsyncEvents:
 
         return self._journal.add(rows={"add_async_event": (row,)}, then=committed, size_bytes=len(payload))
 
+    def add_ended(
+        self, event: AcceptedEvent, payload: bytes, ending: Ending, then: Callable[[int], None]
+    ) -> "asyncio.Future[None]":
+        self._last_key = event_key = self._last_key + 1
+        rows = {
+            "add_async_event": (event_row(event_key, event, payload),),
+            "put_async_event_ending": (_ending_row(event_key, ending.ended_at_ms, Progress(), ending),),
+        }
+        return self._journal.add(rows=rows, then=lambda: then(event_key), size_bytes=len(payload))
+
     def put_progress(
         self, event_key: int, due_at_ms: EpochMs, progress: Progress, then: Then
     ) -> "asyncio.Future[None]":
@@ -69,7 +79,7 @@ class SqliteAsyncEvents:
     def put_ending(
         self, event_key: int, due_at_ms: EpochMs, progress: Progress, ending: Ending, then: Then
     ) -> "asyncio.Future[None]":
-        row = (event_key, due_at_ms, *msgspec.structs.astuple(progress), _encode(ending))
+        row = _ending_row(event_key, due_at_ms, progress, ending)
         return self._write("put_async_event_ending", row, then)
 
     def remove(self, event_key: int) -> None:
@@ -135,6 +145,10 @@ def event_row(event_key: int, event: AcceptedEvent, payload: bytes) -> Row:
         _encode(event),
         payload,
     )
+
+
+def _ending_row(event_key: int, due_at_ms: int, progress: Progress, ending: Ending) -> Row:
+    return (event_key, due_at_ms, *msgspec.structs.astuple(progress), _encode(ending))
 
 
 def _stored(row: tuple[bytes, bytes, bytes | None] | None) -> StoredEvent | None:

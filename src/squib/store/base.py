@@ -276,6 +276,11 @@ class AsyncEvents(Protocol):
     ) -> "asyncio.Future[None]":
         """Accepts an event; `then` gets its key when it is on disk."""
 
+    def add_ended(
+        self, event: AcceptedEvent, payload: bytes, ending: Ending, then: Callable[[int], None]
+    ) -> "asyncio.Future[None]":
+        """Accepts what is not to be run, but only told; `then` gets its key when both are on disk."""
+
     def put_progress(
         self, event_key: int, due_at_ms: EpochMs, progress: Progress, then: Callable[[], None]
     ) -> "asyncio.Future[None]":

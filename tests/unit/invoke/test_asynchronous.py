@@ -256,6 +256,20 @@ def test_what_a_former_squib_left_is_taken_over() -> None:
     assert scene.events.rows == {}
 
 
+def test_what_no_invocation_ended_with_is_told_as_endings_are() -> None:
+    async def story(scene: Scene) -> None:
+        event = AcceptedEvent(RequestId("r-1"), F, None, EpochMs(START_MS), "")
+        target = Target(TargetKind.DISCARD, TOPIC)
+        ending = Ending(Condition.RETRIES_EXHAUSTED, EpochMs(START_MS), "arn:role", (target,), 200)
+        await scene.teller.hand_in(event, b"{}", ending)
+        await asyncio.sleep(60)
+
+    scene = play(story, failures=2)
+    (made,) = scene.deliveries.made
+    assert made[0] > 1 and made[1:3] == (TargetKind.DISCARD, TOPIC)
+    assert scene.events.rows == {}
+
+
 def test_draining_begins_nothing_and_waits_for_what_has_begun() -> None:
     log = Log(lambda event: (Wait(2), Respond(), Next()))
 

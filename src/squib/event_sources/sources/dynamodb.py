@@ -21,6 +21,7 @@ from squib.scheduler.filtering import Filters
 from squib.store.base import Store
 
 _MAX_READ: Final = 1_000  # GetRecords reference of DynamoDB Streams, Limit
+_MAX_PASSED: Final = 50  # squib's choice: reads in a row, while what they give is too old
 
 
 def dynamodb_source(tools: Tools, store: Store, discards: Discards, upstream: Upstream) -> StreamSource:
@@ -47,6 +48,7 @@ class DynamoDbStream:
         self._arn = mapping.source_arn or ""
         self._filters = Filters(mapping.filter_patterns, data_key="dynamodb")
         self._view_type: str | None = None
+        self._from_s: dict[str, int] = {}
 
     async def shards(self) -> Sequence[Shard]:
         found: list[Shard] = []
@@ -63,24 +65,34 @@ class DynamoDbStream:
             asked = {"ExclusiveStartShardId": described["LastEvaluatedShardId"]}
 
     async def iterator(self, shard_id: str, position: Position) -> str:
-        """These streams know no times: what comes next takes the place of one."""
-        where: dict[str, Any] = {"ShardIteratorType": "LATEST"}
+        """These streams know no times: reading begins before one, and what is older is passed over."""
+        where: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+        self._from_s.pop(shard_id, None)
         if position.after is not None:
             where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": position.after}
-        elif position.is_start:
-            where = {"ShardIteratorType": "TRIM_HORIZON"}
+        elif position.is_now:
+            where = {"ShardIteratorType": "LATEST"}
+        elif position.at_ms is not None:
+            self._from_s[shard_id] = position.at_ms // 1000  # records tell the second of their making
         answer = await self._call("get_shard_iterator", StreamArn=self._arn, ShardId=shard_id, **where)
         return str(answer["ShardIterator"])
 
     async def read(
         self, iterator: str, limit: int, shard_id: str
     ) -> tuple[Sequence[StreamRecord], str | None]:
-        answer = await self._call("get_records", ShardIterator=iterator, Limit=min(limit, _MAX_READ))
-        return [self._record(one) for one in answer["Records"]], answer.get("NextShardIterator")
+        from_s = self._from_s.get(shard_id, 0)
+        for _ in range(_MAX_PASSED):
+            answer = await self._call("get_records", ShardIterator=iterator, Limit=min(limit, _MAX_READ))
+            given, following = answer["Records"], answer.get("NextShardIterator")
+            found = [self._record(one) for one in given if _made_s(one) >= from_s]
+            if found or not given or following is None:
+                break
+            iterator = following
+        return found, following
 
     def _record(self, given: Mapping[str, Any]) -> StreamRecord:
         change = given["dynamodb"]
-        created_s = change["ApproximateCreationDateTime"].timestamp()
+        created_s = _made_s(given)
         dynamodb: dict[str, Any] = {"ApproximateCreationDateTime": float(int(created_s))}
         for name in ("Keys", "NewImage", "OldImage"):
             if name in change:
@@ -117,6 +129,11 @@ class DynamoDbStream:
             if error.code == "ExpiredIteratorException":
                 raise IteratorExpired() from error
             raise StreamFailed(str(error)) from error
+
+
+def _made_s(given: Mapping[str, Any]) -> float:
+    made_s: float = given["dynamodb"]["ApproximateCreationDateTime"].timestamp()
+    return made_s
 
 
 def _plain(value: Any) -> Any:

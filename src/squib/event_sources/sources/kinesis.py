@@ -60,14 +60,12 @@ class KinesisStream:
             asked = {"NextToken": answer["NextToken"]}
 
     async def iterator(self, shard_id: str, position: Position) -> str:
-        where: dict[str, Any] = {"ShardIteratorType": "LATEST"}
+        where: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
         if position.after is not None:
             where = {
                 "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
                 "StartingSequenceNumber": position.after,
             }
-        elif position.is_start:
-            where = {"ShardIteratorType": "TRIM_HORIZON"}
         elif position.at_ms is not None:
             where = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": position.at_ms / 1000}
         answer = await self._call("get_shard_iterator", StreamARN=self._arn, ShardId=shard_id, **where)
