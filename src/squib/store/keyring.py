@@ -31,7 +31,6 @@ from squib.store.key_uses import KeyUses
 from squib.store.sealing import Seal, SealBroken
 from squib.store.session_tokens import SessionTokens
 
-SESSION_LIFETIME_MS: Final = 12 * 3600 * 1000  # the longest a role session may last, AssumeRole reference
 _MAX_REMEMBERED: Final = 8_192  # our own choice, of each kind: opening a sealed key takes some 10 us
 
 
@@ -169,7 +168,8 @@ class KeyRing:
 
     def mint(self, function: FunctionVersion, environment_id: EnvironmentId) -> AccessKey:
         """A temporary key of the function's execution role, for one environment. The session is named after
-        the function, as on AWS."""
+        the function, as on AWS. The key ends when it is revoked, with its environment, and at no time
+        of its own: what an environment was started with it keeps, and a machine may sleep meanwhile."""
         role = self._identities.role_by_arn(function.role_arn)
         now_ms = self._clock.now_ms()
         key = AccessKey(
@@ -178,7 +178,6 @@ class KeyRing:
             ),
             secret_access_key=base64.b64encode(self._entropy.token(30)).decode(),
             session_token=base64.b64encode(self._entropy.token(96)).decode(),
-            expires_at_ms=EpochMs(now_ms + SESSION_LIFETIME_MS),
             principal=role_session_principal(
                 role_arn=function.role_arn,
                 session_name=function.key.name,

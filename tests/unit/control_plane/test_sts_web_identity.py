@@ -1,6 +1,8 @@
 """AssumeRoleWithWebIdentity: which tokens are believed, and which roles they open."""
 
 import asyncio
+import base64
+import hmac
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from harness.iam import ACCOUNT, NOW, World, opened
@@ -46,6 +49,21 @@ def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "r", **cla
     headers = None if kid is None else {"kid": kid}
     given = {name: value for name, value in whole.items() if value is not None}
     return jwt.encode(given, key, algorithm=algorithm, headers=headers)
+
+
+def b64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def signed_with_the_public_key() -> str:
+    """HS256, whose secret everybody knows: the issuer's public key."""
+    pem = RSA.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    head, body, _ = token().split(".")
+    head = b64url(json.dumps({"alg": "HS256", "typ": "JWT", "kid": "r"}).encode())
+    made = hmac.digest(pem, f"{head}.{body}".encode(), "sha256")
+    return f"{head}.{body}.{b64url(made)}"
 
 
 def run(data_dir: Path, story: Callable[[World], Awaitable[None]], keys: str | None = None) -> None:
@@ -117,6 +135,15 @@ def test_a_token_of_the_issuer_opens_the_role_that_trusts_it(tmp_path: Path, giv
         ("not a token", "InvalidIdentityToken"),
         (token()[:-4] + "AAAA", "InvalidIdentityToken"),
         (jwt.encode({"iss": ISSUER}, None, algorithm="none"), "InvalidIdentityToken"),
+        (signed_with_the_public_key(), "InvalidIdentityToken"),
+        (token(algorithm="RS512"), "InvalidIdentityToken"),
+        (token(kid="../../../etc/passwd"), "InvalidIdentityToken"),
+        (token(kid=""), "InvalidIdentityToken"),
+        (token(aud=["other", "another"]), "InvalidIdentityToken"),
+        (token(aud=["sts.amazonaws.com", "other"], azp="other"), "AccessDenied"),
+        (token(aud="other", azp="sts.amazonaws.com"), "InvalidIdentityToken"),
+        (f"{token().partition('.')[0]}.{b64url(b'[' * 14_000)}.AAAA", "InvalidIdentityToken"),
+        (f"{b64url(b'[' * 14_000)}.e30.AAAA", "InvalidIdentityToken"),
         (token(sub="repo:other/app:ref:main"), "AccessDenied"),
         (token(**{"https://aws.amazon.com/tags": {"principal_tags": 1}}), "InvalidIdentityToken"),
         (token(**{"https://aws.amazon.com/source_identity": "bob"}), "AccessDenied"),

@@ -126,3 +126,16 @@ def test_environments_end_after_two_hours_even_when_they_are_busy_without_a_paus
         assert world.pool.allocation(OTHER, 1) == ready(1)
 
     World(FakeScript(on_event=slow)).run(story)
+
+
+def test_credentials_stay_young_under_provisioned_concurrency_of_days() -> None:
+    async def story(world: World) -> None:
+        world.pool.provision([(ONE, 1)])
+        for _ in range(24):
+            known = len(world.minted)
+            await asyncio.sleep(2 * 3600 + 60)
+            assert len(world.minted) > known, "nobody has the keys of the environment before"
+            assert world.pool.allocation(ONE, 1) == ready(1)
+        assert len(world.minted) - len(world.revoked) == 1
+
+    World().run(story)
