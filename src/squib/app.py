@@ -271,7 +271,14 @@ class _Parts:
             ),
         )
         self._activation = Activation(
-            store, self._cache, driver, clock, entropy, ActivationOptions(), in_use=self._pool.in_use
+            store,
+            self._cache,
+            driver,
+            clock,
+            entropy,
+            ActivationOptions(),
+            in_use=self._pool.in_use,
+            take_snapshot=self._pool.templates.take,
         )
         ledger = ConcurrencyLedger()
         self._admission = Admission(ledger, store, clock)

@@ -20,6 +20,7 @@ from squib.model.units import ArchiveDigest, EnvironmentId
 
 _log: Final = logging.getLogger("squib.environment")
 _MAX_AT_ONCE: Final = 4  # squib's choice: initializations for snapshots
+_UNWANTED: Final = "the version is wanted no longer"
 _RETRY_AFTER_MS: Final = 60_000  # squib's choice: after one that has failed
 
 
@@ -62,7 +63,8 @@ class Templates:
         self._is_closed = False
 
     async def take(self, function: FunctionVersion) -> Taken:
-        """Sees to the version's template, which may take minutes. Raises PlatformError."""
+        """Sees to the version's template, which may take minutes. Raises TemplateLost when the version is
+        wanted no longer, else PlatformError."""
         reason = self._why_not(function)
         if reason is not None:
             return NoSnapshot(reason)
@@ -157,7 +159,7 @@ class Templates:
             return NoSnapshot(f"the initialization for a new one has failed: {taken.error_type}")
         entry = self._entries.get(_key(function))
         if entry is None or entry.template is None:
-            return NoSnapshot("the version is wanted no longer")
+            return NoSnapshot(_UNWANTED)
         return entry.template
 
     def _why_not(self, function: FunctionVersion) -> str | None:
@@ -176,7 +178,7 @@ class Templates:
         if entry is None:
             entry = _Entry(function)
             if self._is_closed or not self._is_current(function):
-                entry.taken.set_result(NoSnapshot("the version is wanted no longer"))
+                entry.fail(TemplateLost(_UNWANTED))
                 return entry
             self._entries[key] = entry
             self._spawn(self._make(entry))
@@ -186,7 +188,7 @@ class Templates:
         key = _key(entry.function)
         async with self._slots:
             if self._entries.get(key) is not entry:
-                entry.taken.set_result(NoSnapshot("the version is wanted no longer"))
+                entry.fail(TemplateLost(_UNWANTED))
                 return
             self._make_room()
             template = entry.template = Template(self._with, entry.function, self._new_id())

@@ -7,7 +7,7 @@ where it was. It also removes code that nothing refers to any more.
 import asyncio
 import logging
 import platform
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,8 +15,10 @@ import msgspec
 
 from squib.clock import Clock, Entropy
 from squib.environment.code_cache import CacheClosed, CodeCache
-from squib.environment.driver import NO_EXTENSIONS, RuntimeUnavailable, SandboxDriver
+from squib.environment.driver import NO_EXTENSIONS, RuntimeUnavailable, SandboxDriver, TemplateLost
+from squib.environment.template import NoSnapshot, Taken
 from squib.invoke.references import CodeReferences
+from squib.invoke.snapshot_outcome import SnapshotOutcome, outcome_of, without
 from squib.model.archive import InvalidArchive
 from squib.model.errors import PlatformError
 from squib.model.function import (
@@ -63,6 +65,10 @@ class _Failure(Exception):
         self.reason = reason
 
 
+async def _no_snapshot(version: FunctionVersion) -> Taken:
+    return NoSnapshot("this squib takes none")
+
+
 class Activation:
     """Makes what is declared active. One per node; all methods on the event loop."""
 
@@ -77,8 +83,11 @@ class Activation:
         *,
         in_use: Callable[[], Set[ArchiveDigest]] = frozenset,
         architecture: str | None = None,
+        take_snapshot: Callable[[FunctionVersion], Awaitable[Taken]] = _no_snapshot,
     ) -> None:
-        """`in_use` names the code of live environments. `architecture` None: that of this machine."""
+        """`in_use` names the code of live environments. `architecture` None: that of this machine.
+        `take_snapshot` sees to the snapshot of a version that is to have one."""
+        self._take_snapshot = take_snapshot
         self._store = store
         self._functions, self._versions = store.functions, store.collection(VERSIONS)
         self._layer_versions = store.collection(LAYER_VERSIONS)
@@ -159,12 +168,17 @@ class Activation:
 
     async def _activate(self, subject: Subject, tasks: asyncio.TaskGroup) -> None:
         try:
+            failure, outcome = None, SnapshotOutcome()
             async with self._slots:
                 version = self._wanted(subject)
                 if version is not None:
-                    await self._prepare_and_settle(subject, version)
-        except CacheClosed:
-            return  # squib stops; the next start goes on here
+                    failure = await self._prepare(version)
+            if version is not None:
+                if failure is None and version.has_snapshot:
+                    outcome = await self._snapshot(version)
+                await self._settle(subject, version, failure or outcome.failure, outcome)
+        except (CacheClosed, TemplateLost):
+            return  # squib stops, and the next start goes on here; or the version is gone
         except Exception:  # such as a full disk: it stays as it is until the next sweep
             log.exception("activation_not_written name=%s", subject.name)
             self._unwritten.add(subject)
@@ -173,33 +187,52 @@ class Activation:
             self._busy.discard(subject)
         self._consider(subject, tasks)  # it may have been written anew meanwhile
 
-    async def _prepare_and_settle(self, subject: Subject, version: FunctionVersion) -> None:
-        failure: _Failure | None = None
+    async def _snapshot(self, version: FunctionVersion) -> SnapshotOutcome:
+        """May take minutes. Raises TemplateLost when it is wanted no longer."""
         try:
-            await self._prepare(version)
-        except _Failure as caught:
-            failure = caught
+            return outcome_of(await self._take_snapshot(version))
+        except TemplateLost:
+            raise
+        except PlatformError as error:
+            log.warning("snapshot_not_taken function_arn=%s reason=%s", version.arn, error)
+            return without("this machine could take none, see the log")
+
+    async def _settle(
+        self,
+        subject: Subject,
+        version: FunctionVersion,
+        failure: tuple[ReasonCode, str] | None,
+        outcome: SnapshotOutcome,
+    ) -> None:
         revision_id = self._entropy.request_id()
 
         def settle(transaction: Transaction) -> None:
             if isinstance(subject, FunctionKey):
                 record = transaction.get(FUNCTIONS, subject)
                 if record is not None and record.declared.content_id == version.content_id:
-                    after = settled(record, revision_id=revision_id, failure=_words(failure))
+                    after = settled(record, revision_id=revision_id, failure=failure)
                     transaction.put(FUNCTIONS, subject, after)
             else:
                 stored = transaction.get(VERSIONS, subject)
                 if stored is not None and stored.content_id == version.content_id:
-                    end = settled_version(stored, revision_id=revision_id, failure=_words(failure))
+                    end = settled_version(stored, revision_id=revision_id, failure=failure, outcome=outcome)
                     transaction.put(VERSIONS, subject, end)
 
         await self._store.write(settle)
         if failure is None:
             log.info("function_activated function_arn=%s", version.arn)
         else:
-            log.warning("function_activation_failed function_arn=%s reason=%s", version.arn, failure.reason)
+            log.warning("function_activation_failed function_arn=%s reason=%s", version.arn, failure[1])
 
-    async def _prepare(self, version: FunctionVersion) -> None:
+    async def _prepare(self, version: FunctionVersion) -> tuple[ReasonCode, str] | None:
+        """Code and runtime; why they can't be prepared."""
+        try:
+            await self._try_to_prepare(version)
+        except _Failure as failure:
+            return failure.code, failure.reason
+        return None
+
+    async def _try_to_prepare(self, version: FunctionVersion) -> None:
         """Raises _Failure."""
         if version.architecture != self._architecture:
             raise _Failure(
@@ -259,20 +292,19 @@ def settled_version(
     revision_id: str,
     failure: tuple[ReasonCode, str] | None,
     is_update: bool = False,
+    outcome: SnapshotOutcome | None = None,
 ) -> FunctionVersion:
     """A version after its activation. `is_update`: an earlier content of it is active already."""
+    outcome = outcome or SnapshotOutcome()
     code, reason = failure or (None, None)
     return msgspec.structs.replace(
         declared,
         revision_id=revision_id,
         state=State.ACTIVE if is_update or failure is None else State.FAILED,
-        state_reason=None if is_update else reason,
+        state_reason=None if is_update else reason or outcome.note,
         state_reason_code=None if is_update else code,
         last_update_status=LastUpdateStatus.SUCCESSFUL if failure is None else LastUpdateStatus.FAILED,
         last_update_status_reason=reason,
         last_update_status_reason_code=code,
+        snap_start_status=outcome.status,
     )
-
-
-def _words(failure: _Failure | None) -> tuple[ReasonCode, str] | None:
-    return None if failure is None else (failure.code, failure.reason)

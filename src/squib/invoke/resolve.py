@@ -7,7 +7,7 @@ import msgspec
 
 from squib.model.alias import ALIASES, qualified_key, version_for
 from squib.model.arn import FunctionReference, is_version_number, parse_function_reference
-from squib.model.errors import ResourceConflict, ResourceNotFound
+from squib.model.errors import ResourceConflict, ResourceNotFound, SnapStartNotReady
 from squib.model.function import LATEST, VERSIONS, FunctionVersion, State, version_key
 from squib.model.units import AccountId, Region
 from squib.store.base import Aliases, Functions, Store, Versions
@@ -40,7 +40,7 @@ class Resolver:
 
     def resolve(self, name: str, qualifier: str | None, *, account_id: AccountId, region: Region) -> Target:
         """The version behind a name. Raises the errors of `parse_function_reference`, ResourceNotFound, and
-        ResourceConflict while the version can't be invoked."""
+        SnapStartNotReady and ResourceConflict while the version can't be invoked."""
         reference = parse_function_reference(name, qualifier, account_id=account_id, region=region)
         version = LATEST if reference.is_latest else self._published(reference)
         if version == LATEST:
@@ -54,6 +54,8 @@ class Resolver:
         published = self._versions.peek(version_key(reference.key, version))
         if published is None:
             raise _not_found(reference)
+        if published.state is State.PENDING and published.has_snapshot:
+            raise SnapStartNotReady()
         if published.state is not State.ACTIVE:
             raise ResourceConflict(_state_text(published.state))
         return Target(published, reference.arn, reference.qualifier)

@@ -44,8 +44,8 @@ class ReasonCode(StrEnum):
     INVALID_RUNTIME = "InvalidRuntime"  # this machine cannot run it
     INVALID_CONFIGURATION = "InvalidConfiguration"  # such as an architecture this machine is not
     INTERNAL_ERROR = "InternalError"  # our fault; the log has all
-    INIT_TIMEOUT = "FunctionError.InitTimeout"  # of a version that a snapshot is taken of, as those below
-    RUNTIME_INIT_ERROR = "FunctionError.RuntimeInitError"
+    FUNCTION_ERROR = "FunctionError"  # the initialization for a snapshot has failed; so have those below
+    INIT_TIMEOUT = "FunctionError.InitTimeout"
     INVALID_ENTRY_POINT = "FunctionError.InvalidEntryPoint"
     INIT_RESOURCE_EXHAUSTED = "FunctionError.InitResourceExhausted"
 

@@ -7,6 +7,7 @@ import hashlib
 from typing import Final
 
 from squib.model.errors import InvalidParameterValue
+from squib.model.limits import SNAP_START_EPHEMERAL_MIB
 from squib.model.units import Region
 
 NAMED_IN_ERRORS: Final = (
@@ -37,10 +38,11 @@ SUPPORTED: Final = frozenset(NAMED_IN_ERRORS.split(", ")) | _NEWER
 WITH_SNAP_START: Final = SUPPORTED & frozenset(
     (
         *("java11", "java17", "java21", "java25", "java11.al2023", "java17.al2023"),
-        *("python3.12", "python3.13", "python3.14", "python3.15", "dotnet8", "dotnet10"),
+        *("dotnet8", "dotnet10", *(name for name in SUPPORTED if name.startswith("python"))),
     )
 )
-"""Lambda developer guide, SnapStart, "Supported features": Java 11, Python 3.12, .NET 8 and later."""
+"""Lambda developer guide, SnapStart, "Supported features": Java 11, Python 3.12, .NET 8 and later; here every
+Python has it."""
 
 DEPRECATED: Final = frozenset(
     (
@@ -57,10 +59,18 @@ def is_known(name: str) -> bool:
     return name in SUPPORTED or name in DEPRECATED
 
 
-def check_snap_start(applies_on: str, name: str) -> None:
-    """Raises InvalidParameterValue where SnapStart is asked for and AWS does not have it for the runtime."""
-    if applies_on != "None" and name not in WITH_SNAP_START:
+def check_snap_start(applies_on: str, name: str, ephemeral_mib: int) -> None:
+    """Raises InvalidParameterValue where SnapStart is asked for and AWS does not have it for the runtime, or
+    for so much ephemeral storage."""
+    if applies_on == "None":
+        return
+    if name not in WITH_SNAP_START:
         raise InvalidParameterValue(f"{name} is not supported for SnapStart enabled functions.")
+    if ephemeral_mib > SNAP_START_EPHEMERAL_MIB:  # in the words of the one above
+        raise InvalidParameterValue(
+            f"EphemeralStorage greater than {SNAP_START_EPHEMERAL_MIB} MB is not supported for SnapStart "
+            "enabled functions."
+        )
 
 
 def check_runtime(name: str) -> None:

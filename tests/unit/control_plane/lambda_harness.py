@@ -12,8 +12,9 @@ from typing import Any, Self
 from squib.control_plane.lambda_ import LambdaOptions, LambdaService
 from squib.environment.code_cache import CodeCache
 from squib.environment.driver import RuntimeUnavailable, Sandbox, SandboxSpec, Wiring
+from squib.environment.template import Taken
 from squib.invoke.activation import Activation, ActivationOptions, needs_activation
-from squib.model.function import VERSIONS, FunctionKey, FunctionRecord
+from squib.model.function import VERSIONS, FunctionKey, FunctionRecord, FunctionVersion
 from squib.model.identity import root_principal
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.units import AccountId, ArchiveDigest, EnvironmentId, EpochMs, MonotonicMs, Region, RequestId
@@ -124,6 +125,10 @@ class ControlPlane:
         self.in_use: set[ArchiveDigest] = set()
         self.distrusting_roles: set[str] = set()
         """Roles that Lambda may not assume; all others it may."""
+        self.snapshots: list[str] = []
+        """Versions that a snapshot was taken of."""
+        self.snapshot: Taken | Exception = None
+        """What comes of the next ones."""
         self._options = options
         self._stack = AsyncExitStack()
 
@@ -144,8 +149,15 @@ class ControlPlane:
             ActivationOptions(sweep_interval_s=3600, max_at_once=self._max_at_once),
             in_use=lambda: self.in_use,
             architecture="x86_64",
+            take_snapshot=self._take_snapshot,
         )
         return self
+
+    async def _take_snapshot(self, version: FunctionVersion) -> Taken:
+        self.snapshots.append(version.version)
+        if isinstance(self.snapshot, Exception):
+            raise self.snapshot
+        return self.snapshot
 
     def trusts_lambda(self, role_arn: str) -> bool:
         return role_arn not in self.distrusting_roles

@@ -396,28 +396,3 @@ def test_there_are_no_capacity_providers_to_tag(tmp_path: Path) -> None:
         assert (error.status, error.message) == (404, f"Capacity provider not found: {arn}")
 
     with_plane(tmp_path, use)
-
-
-def test_snap_start_is_shown_as_asked_for_and_off(tmp_path: Path) -> None:
-    async def use(plane: ControlPlane) -> None:
-        asked = {"ApplyOn": "PublishedVersions"}
-        shown = {**asked, "OptimizationStatus": "Off"}
-        created = await plane.create(SnapStart=asked, Publish=True)
-        assert created.output["SnapStart"] == shown
-        version = await plane.call("GetFunctionConfiguration", FunctionName="f", Qualifier="1")
-        assert version.output["SnapStart"] == shown
-        await plane.activate()
-        error = await refused(
-            plane.call("UpdateFunctionConfiguration", FunctionName="f", Runtime="nodejs20.x")
-        )
-        assert error.message == "nodejs20.x is not supported for SnapStart enabled functions."
-        await plane.call(
-            "UpdateFunctionConfiguration",
-            FunctionName="f",
-            Runtime="nodejs20.x",
-            SnapStart={"ApplyOn": "None"},
-        )
-        error = await refused(plane.create("g", Runtime="provided.al2023", SnapStart=asked))
-        assert error.code == "InvalidParameterValueException"
-
-    with_plane(tmp_path, use)

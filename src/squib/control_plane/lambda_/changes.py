@@ -103,7 +103,7 @@ class ChangeService:
                 given.get("LoggingConfig") or {}, LoggingConfig(log_group=f"/aws/lambda/{key.name}")
             ),
         }
-        check_snap_start(fields.get("snap_start", "None"), fields["runtime"])
+        check_snap_start(fields.get("snap_start", "None"), fields["runtime"], fields.get("ephemeral_mib", 0))
         self._check_role(fields)
         self._check_dead_letters(key, fields["role_arn"], fields.get("dead_letter_arn"))
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
@@ -211,8 +211,11 @@ class ChangeService:
         attached(arns or (), reference.key, call.principal, self._store.memory)
 
         def change(declared: FunctionVersion, transaction: Transaction) -> Mapping[str, Any]:
-            applies_on = fields.get("snap_start", declared.snap_start)
-            check_snap_start(applies_on, fields.get("runtime", declared.runtime))
+            check_snap_start(
+                fields.get("snap_start", declared.snap_start),
+                fields.get("runtime", declared.runtime),
+                fields.get("ephemeral_mib", declared.ephemeral_mib),
+            )
             layers = declared.layers
             if arns is not None:
                 layers = attached(arns, reference.key, call.principal, transaction)

@@ -204,7 +204,7 @@ _NO_VPC: Final = {"Ipv6AllowedForDualStack": False, "SecurityGroupIds": [], "Sub
 CONFIGURATION: Final = frozenset(
     (*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig", "SnapStart")
 )
-"""Configuration parameters that take effect, and SnapStart, whose answer says that it is off."""
+"""Configuration parameters that take effect."""
 
 
 def _dead_letter(arn: str | None) -> str | None:

@@ -28,7 +28,7 @@ from squib.model.errors import (
     ResourceConflict,
     UnreservedConcurrencyTooLow,
 )
-from squib.model.function import LATEST, FunctionKey
+from squib.model.function import LATEST, VERSIONS, FunctionKey, FunctionVersion, version_key
 from squib.model.limits import MAX_PROVISIONED_CONFIGS_PER_PAGE, MIN_UNRESERVED_CONCURRENCY
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.store.base import Reader, Store, Transaction
@@ -70,7 +70,10 @@ class ProvisionedConcurrencyService:
         )
 
         def decide(transaction: Transaction) -> None:
-            _check_exists(transaction, reference)
+            version = find_version(transaction, reference)
+            if version is None:
+                raise missing(reference)
+            _check_no_snapshot(version)
             alias = find_alias(transaction, reference)
             if alias is not None:
                 check_alias(transaction, alias)
@@ -161,6 +164,9 @@ def check_alias(reader: Reader, alias: Alias) -> None:
     if alias.function_version == LATEST:
         raise _unpublished()
     version = alias.function_version
+    published = reader.get(VERSIONS, version_key(alias.function, version))
+    if published is not None:
+        _check_no_snapshot(published)
     of_version = reader.get(PROVISIONED_CONCURRENCY, qualified_key(alias.function, version))
     if of_version is not None or set(_aliases_to(reader, alias.function, version)) - {alias.name}:
         raise ResourceConflict(
@@ -204,6 +210,14 @@ def _shape(declared: ProvisionedConcurrency, allocation: Allocation) -> dict[str
 def _check_exists(reader: Reader, reference: FunctionReference) -> None:
     if find_version(reader, reference) is None:
         raise missing(reference)
+
+
+def _check_no_snapshot(version: FunctionVersion) -> None:
+    """Developer guide, "SnapStart": a version has one or the other."""
+    if version.has_snapshot:  # in the words of SnapStart's other refusals
+        raise InvalidParameterValue(
+            "Provisioned Concurrency is not supported for SnapStart enabled functions."
+        )
 
 
 def _unpublished() -> InvalidParameterValue:

@@ -40,9 +40,11 @@ def publish(
     now_ms: EpochMs,
 ) -> tuple[FunctionRecord, FunctionVersion]:
     """Makes a version of what is declared, with a number never used before. It is active at once when what is
-    declared is; else it is prepared like a new function. Returns the record that is yet to be put."""
+    declared is, and no snapshot is to be taken of it; else it is prepared like a new function. Returns the
+    record that is yet to be put."""
     declared = record.declared
-    is_active = record.active is not None and record.active.content_id == declared.content_id
+    is_ready = record.active is not None and record.active.content_id == declared.content_id
+    is_active = is_ready and declared.snap_start == "None"
     version = msgspec.structs.replace(
         declared,
         version=_next_number(transaction, record.key),
