@@ -17,11 +17,10 @@ from typing import Protocol
 from squib.environment.cgroups import Cgroups
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
-from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, LogPipes
+from squib.environment.log_reader import LogReader
 from squib.environment.runtime_work import work_of
-from squib.environment.runtimes import (
-    Runtime,
-)
+from squib.environment.runtimes import Runtime
+from squib.environment.sandbox_group import SandboxGroup
 from squib.environment.sandbox_protocol import (
     BEGIN,
     BLANK,
@@ -48,11 +47,9 @@ from squib.environment.sandbox_protocol import (
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
-FLOOD_PAUSE = 30  # times the time that reading took: not listened to for so long, who writes faster than that
 KILL_PATIENCE_S = 0.25  # of init, which needs 2 ms when it is not hindered
 KILL_ATTEMPTS = 40
 CREDENTIALS = struct.Struct("=iii")  # pid, uid, gid of a sender, unix(7)
-PAGE_CACHE_CHECK_BYTES = 1 << 20  # the peak may move so far before the page cache is looked at again
 
 
 class Keeper(Protocol):
@@ -88,38 +85,29 @@ class ZygoteSandbox:
             self._control, self._init_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             opened.callback(self._control.close)
             opened.callback(self._init_control.close)
-            self._output, self._init_output = os.pipe2(os.O_CLOEXEC)
-            opened.callback(os.close, self._output)
+            self._logs = LogReader()
+            opened.callback(self._logs.close)
+            self._init_output = self._logs.open(LogSource.OUTPUT)
             opened.callback(os.close, self._init_output)
-            self._telemetry, self._init_telemetry = os.pipe2(os.O_CLOEXEC)
+            self._init_telemetry = self._logs.open(LogSource.TELEMETRY)
             opened.pop_all()
         self._control.setblocking(False)
-        os.set_blocking(self._output, False)
-        os.set_blocking(self._telemetry, False)
-        self._pipes = LogPipes()
-        self._pipes.add(self._output, LogSource.OUTPUT)
-        self._pipes.add(self._telemetry, LogSource.TELEMETRY)
         self._servers: list[asyncio.Server] = []
         self._start_waiter: asyncio.Future[None] = self._loop.create_future()
         self._end_waiter: asyncio.Future[None] | None = None
         self._has_extensions = False
-        self._extensions = -1  # the pipe they write to
         self._init_gone = False
         self._sockets: deque[asyncio.Future[socket.socket]] = deque()  # asked for
         self._running = False
         self._frozen = False
         self._destroyed = False
         self._shared_bytes = 0
-        self._peak_fd: int | None = None
+        self._group: SandboxGroup | None = None  # where there are cgroups, once it is assigned
         self._init_pid = 0
         self._status_fd: int | None = None
         if driver.cgroups is None:
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._freezer: tuple[int, bytes, bytes] | None = None
-        self._peak_bytes = 0
-        self._cache_checked_at = 0
-        self._cache_bytes = 0
-        self._kills_seen = 0
+        self._resident_bytes = 0
 
     def spawn(self, zygote: Zygote) -> None:
         """Has it forked. Raises OSError."""
@@ -139,20 +127,15 @@ class ZygoteSandbox:
             os.write(environment, json.dumps(work_of(spec, runtime)).encode())
             if spec.extensions:
                 self._has_extensions = True
-                self._extensions, write_end = os.pipe2(os.O_CLOEXEC)
-                passed.append(write_end)
-                os.set_blocking(self._extensions, False)
-                self._pipes.add(self._extensions, LogSource.EXTENSION)
-                self._loop.add_reader(self._extensions, self._read, self._extensions, LogSource.EXTENSION)
+                passed.append(self._logs.open(LogSource.EXTENSION))
             wiring.on_start()
             socket.send_fds(self._control, [self._assignment(spec).encode()], passed)
         finally:
             for fd in passed:
                 os.close(fd)
         if self._driver.cgroups is not None:
-            self._peak_fd = self._driver.cgroups.open_peak(self._slot.number)
-        self._loop.add_reader(self._output, self._read, self._output, LogSource.OUTPUT)
-        self._loop.add_reader(self._telemetry, self._read, self._telemetry, LogSource.TELEMETRY)
+            self._group = SandboxGroup(self._driver.cgroups, self._slot.number)
+        self._logs.listen(wiring.on_log)
         for listener, factory in (
             (self._slot.runtime_api, wiring.runtime_api),
             (self._slot.endpoint, wiring.endpoint),
@@ -187,32 +170,9 @@ class ZygoteSandbox:
 
     # --- what comes out
 
-    def _read(self, fd: int, source: LogSource) -> None:
-        try:
-            data = os.read(fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        if data and self._wiring is not None:
-            began_s = self._loop.time()
-            self._wiring.on_log(source, data)
-            if len(data) == READ_BYTES:
-                self._loop.remove_reader(fd)
-                pause_s = FLOOD_PAUSE * (self._loop.time() - began_s)
-                self._loop.call_later(pause_s, self._read_again, fd, source)
-        elif not data:
-            self._loop.remove_reader(fd)
-
-    def _read_again(self, fd: int, source: LogSource) -> None:
-        if not self._destroyed:
-            self._loop.add_reader(fd, self._read, fd, source)
-
     def drain_logs(self) -> None:
         """See driver.Sandbox."""
-        self._drain(PIPE_BYTES)
-
-    def _drain(self, limit_bytes: int) -> None:
-        if self._wiring is not None:
-            self._pipes.drain(limit_bytes, self._wiring.on_log)
+        self._logs.drain()
 
     def _read_control(self) -> None:
         while not self._destroyed:
@@ -259,7 +219,7 @@ class ZygoteSandbox:
         if letter == EXTENSION_NOT_STARTED:
             end = End(cause=EndCause.NOT_STARTED, status=status)
         if self._wiring is not None and letter in (EXTENSION_ENDED, EXTENSION_NOT_STARTED):
-            self._drain(MAX_PIPE_BYTES)
+            self._logs.drain_all()
             self._wiring.on_extension_end(index, end)
 
     def _note_killed(self) -> None:
@@ -303,17 +263,10 @@ class ZygoteSandbox:
         return End(cause=EndCause.EXITED, status=os.waitstatus_to_exitcode(status))
 
     def _ran_out_of_memory(self) -> bool:
-        if self._driver.cgroups is None:
-            return False
-        try:
-            kills = self._driver.cgroups.out_of_memory_kills(self._slot.number)
-        except OSError:
-            return False
-        fresh, self._kills_seen = kills > self._kills_seen, kills
-        return fresh
+        return self._group is not None and self._group.ran_out_of_memory()
 
     def _end(self, end: End) -> None:
-        self._drain(MAX_PIPE_BYTES)
+        self._logs.drain_all()
         self._running = False
         if self._wiring is not None:
             self._wiring.on_end(end)
@@ -334,13 +287,10 @@ class ZygoteSandbox:
             self._set_frozen(False)
 
     def _set_frozen(self, frozen: bool) -> None:
-        if self._driver.cgroups is None:
+        if self._group is not None:
+            self._group.freeze(frozen)
+        elif self._driver.cgroups is None:
             self._tell(FREEZE if frozen else THAW)
-            return
-        if self._freezer is None:
-            self._freezer = self._driver.cgroups.open_freezer(self._slot.number)
-        fd, stop, go = self._freezer
-        os.pwrite(fd, stop if frozen else go, 0)
 
     def _tell(self, command: bytes) -> None:
         try:
@@ -351,14 +301,9 @@ class ZygoteSandbox:
     def memory_peak_bytes(self) -> int:
         """See driver.Sandbox. The cgroup's peak without page cache, and what is shared with the fork server,
         which is charged to nobody."""
-        if self._peak_fd is None:
+        if self._group is None:
             return self._resident_peak_bytes()
-        peak = int(os.pread(self._peak_fd, 32, 0))
-        if peak - self._cache_checked_at > PAGE_CACHE_CHECK_BYTES and self._driver.cgroups is not None:
-            self._cache_checked_at = peak
-            self._cache_bytes = self._driver.cgroups.cache_bytes(self._slot.number)
-        self._peak_bytes = max(self._peak_bytes, peak - self._cache_bytes)
-        return self._shared_bytes + self._peak_bytes
+        return self._shared_bytes + self._group.peak_bytes()
 
     def _open_status(self) -> None:
         """Without a cgroup to ask: the runtime's own process, which is init's only child."""
@@ -376,8 +321,9 @@ class ZygoteSandbox:
         if self._status_fd is not None:
             with contextlib.suppress(OSError):  # it has ended: what was seen last stands
                 _, _, after = os.pread(self._status_fd, 4096, 0).partition(b"VmHWM:")
-                self._peak_bytes = max(self._peak_bytes, int(after.split(None, 1)[0]) * 1024 if after else 0)
-        return max(self._shared_bytes, self._peak_bytes)
+                peak_bytes = int(after.split(None, 1)[0]) * 1024 if after else 0
+                self._resident_bytes = max(self._resident_bytes, peak_bytes)
+        return max(self._shared_bytes, self._resident_bytes)
 
     def begin_runtime(self) -> None:
         """See driver.Sandbox."""
@@ -444,23 +390,14 @@ class ZygoteSandbox:
         self.thaw()
         self._destroyed = True
         self._refuse_sockets()
-        for fd in (self._control.fileno(), self._output, self._telemetry):
-            self._loop.remove_reader(fd)
+        self._loop.remove_reader(self._control.fileno())
         self._close_init_ends()
         self._control.close()  # init ends, and everything with it
         for server in self._servers:
             server.close()
         self._slot.close()
-        self._pipes.clear()
-        os.close(self._output)
-        os.close(self._telemetry)
-        if self._extensions >= 0:
-            self._loop.remove_reader(self._extensions)
-            os.close(self._extensions)
-        self._output = self._telemetry = self._extensions = -1
+        self._logs.close()
         self._close_status()
-        if self._peak_fd is not None:
-            os.close(self._peak_fd)
-        if self._freezer is not None:
-            os.close(self._freezer[0])
+        if self._group is not None:
+            self._group.close()
         self._driver.forget(self, self._slot.number)

@@ -2,43 +2,25 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from squib.environment.driver import LogSource, Wiring
-from squib.environment.fork_server import ReadySlot
+from squib.environment.driver import LogSource
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES
-from squib.environment.zygote_sandbox import ZygoteSandbox
-
-
-class Driver:
-    """What a sandbox asks of its driver, doing nothing."""
-
-    cgroups = None
-    cpu_quota = False
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
+from squib.environment.log_reader import LogReader
 
 
 @contextmanager
-def sandbox(on_log: Callable[[LogSource, bytes], None]) -> Iterator[tuple[Any, int]]:
-    """A sandbox without processes, and the end of its output pipe that the function has."""
-    slot = ReadySlot(0, socket.socket(), socket.socket(), -1)
-    made: Any = ZygoteSandbox(Driver(), "python3.12", slot)  # type: ignore[arg-type]  # takes any call
-    made._wiring = Wiring(
-        runtime_api=asyncio.Protocol,
-        endpoint=asyncio.Protocol,
-        on_log=on_log,
-        on_start=lambda: None,
-        on_end=lambda end: None,
-    )
+def reader(on_log: Callable[[LogSource, bytes], None]) -> Iterator[tuple[LogReader, int]]:
+    """A reader, and the end of its output pipe that the function has."""
+    made = LogReader()
+    output = made.open(LogSource.OUTPUT)
+    made.listen(on_log)
     try:
-        yield made, made._init_output
+        yield made, output
     finally:
-        made.give_up()
+        made.close()
+        os.close(output)
 
 
 def test_draining_ends_although_the_function_goes_on_writing() -> None:
@@ -51,11 +33,11 @@ def test_draining_ends_although_the_function_goes_on_writing() -> None:
             assert taken < 10 * MAX_PIPE_BYTES, "draining does not end"
             os.write(output, data)
 
-        with sandbox(refill) as (made, output):
+        with reader(refill) as (made, output):
             os.write(output, b"x" * READ_BYTES)
-            made.drain_logs()
+            made.drain()
             assert taken == PIPE_BYTES
-            made._drain(MAX_PIPE_BYTES)
+            made.drain_all()
             assert taken == PIPE_BYTES + MAX_PIPE_BYTES
 
     asyncio.run(main())
@@ -75,10 +57,8 @@ def test_a_flood_is_read_to_its_end_with_pauses() -> None:
             else:
                 ended.set()
 
-        with sandbox(take) as (made, output):
+        with reader(take) as (_, output):
             os.write(output, whole[:READ_BYTES])
-            loop = asyncio.get_running_loop()
-            loop.add_reader(made._output, made._read, made._output, LogSource.OUTPUT)
             async with asyncio.timeout(10):
                 await ended.wait()
         assert got == whole
