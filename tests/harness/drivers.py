@@ -95,6 +95,7 @@ class Listener:
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
         self.calls: asyncio.Queue[Exchange] = asyncio.Queue()
         self.extension_ends: asyncio.Queue[tuple[int, End]] = asyncio.Queue()
+        self.snapshots: asyncio.Queue[str | None] = asyncio.Queue()
         self.wiring = Wiring(
             runtime_api=self.api.protocol,
             endpoint=endpoint.protocol_factory,
@@ -102,6 +103,7 @@ class Listener:
             on_start=lambda: None,
             on_end=self.ends.put_nowait,
             on_extension_end=lambda index, end: self.extension_ends.put_nowait((index, end)),
+            on_snapshot=self.snapshots.put_nowait,
         )
         self._count = 0
 
@@ -180,6 +182,7 @@ class Bench:
         handler: str = "app.handler",
         *,
         extensions: tuple[str, ...] = (),
+        is_template: bool = False,
     ) -> Listener:
         if runtime not in self.runtimes:
             pytest.skip(f"{runtime} is not on this machine")
@@ -199,14 +202,29 @@ class Bench:
                 "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/f",
                 "AWS_LAMBDA_LOG_STREAM_NAME": "s",
                 "LAMBDA_TASK_ROOT": "/var/task",
+                **({"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"} if is_template else {}),
             },
             memory_mib=256,
             ephemeral_mib=512,
             opt=CODE if extensions else None,
             extensions=extensions,
             extension_variables={"OWN": "theirs", "PATH": "/usr/bin:/bin"} if extensions else {},
+            is_template=is_template,
         )
         listener.sandbox = await self.driver.create(spec, listener.wiring)
+        return listener
+
+    async def template(self, handler: str = "app.handler", *, runtime: str = "python3.11") -> Listener:
+        """A template whose snapshot is taken."""
+        template = await self.start(runtime, handler, is_template=True)
+        assert await template.snapshots.get() is None, template.output()
+        return template
+
+    async def clone(self, template: Listener) -> Listener:
+        """A clone that goes on."""
+        listener = Listener(self.api)
+        number = EnvironmentId(f"{next(self._numbers):032x}")
+        listener.sandbox = await self.driver.clone(template.sandbox, number, listener.wiring)
         return listener
 
 
@@ -226,7 +244,7 @@ async def plain_driver(
 
 @contextlib.asynccontextmanager
 async def sandbox_driver(
-    folder: Path, runtimes: Mapping[str, Runtime], port: int
+    folder: Path, runtimes: Mapping[str, Runtime], port: int, max_slots: int = 8, *, outside: bool = False
 ) -> AsyncIterator[SandboxDriver]:
     if os.getuid() != 0:
         pytest.skip("needs root")
@@ -239,10 +257,10 @@ async def sandbox_driver(
         code_dir=str(folder / "code"),
         daemon_uid=os.getuid(),
         uid_base=SANDBOX_UID_BASE,
-        max_slots=8,
+        max_slots=max_slots,
         ready_slots=2,
         endpoint_port=port,
-        outside=False,
+        outside=outside,
         rootless=False,
         file_descriptors=FILE_DESCRIPTORS,
         roots={name: root_spec(runtime) for name, runtime in runtimes.items()},

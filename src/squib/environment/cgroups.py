@@ -16,6 +16,19 @@ from collections.abc import Iterator, Mapping
 V1_CONTROLLERS = ("memory", "cpu", "pids", "freezer")
 UNIFIED = "unified"
 CPU_PERIOD_US = 100_000
+_LIMITS = {  # by version; memory alone before memory and swap
+    1: (
+        ("memory", "memory.limit_in_bytes"),
+        ("memory", "memory.memsw.limit_in_bytes"),
+        ("pids", "pids.max"),
+        ("cpu", "cpu.shares"),
+        ("cpu", "cpu.cfs_period_us"),
+        ("cpu", "cpu.cfs_quota_us"),
+    ),
+    2: tuple(
+        (UNIFIED, file) for file in ("memory.max", "memory.swap.max", "pids.max", "cpu.weight", "cpu.max")
+    ),
+}
 
 
 def find_mounts(mountinfo: str) -> dict[str, str]:
@@ -95,6 +108,20 @@ class Cgroups:
         if cpu_quota_us:
             self._write("cpu", slot, "cpu.cfs_period_us", str(CPU_PERIOD_US))
             self._write("cpu", slot, "cpu.cfs_quota_us", str(cpu_quota_us))
+
+    def copy_limits(self, source: int, target: int) -> None:
+        """Gives one slot the limits that another has."""
+        for controller, file in _LIMITS[self.version]:
+            try:
+                value = self._read(controller, source, file)
+            except FileNotFoundError:  # a kernel without swap accounting
+                continue
+            self._write(controller, target, file, value)
+
+    def take_in(self, slot: int, pid: int) -> None:
+        """Moves a process, with all its threads, into the group of a slot."""
+        for controller in self.bases:
+            self._write(controller, slot, "cgroup.procs", str(pid))
 
     def open_procs(self, slot: int) -> list[int]:
         """Descriptors a process writes "0" to in order to enter the group."""

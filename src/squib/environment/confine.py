@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWCGROUP = 0x0200_0000
@@ -23,6 +23,11 @@ CLONE_NEWIPC = 0x0800_0000
 CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWPID = 0x2000_0000
 CLONE_NEWNET = 0x4000_0000
+CLONE_PARENT = 0x8000
+CLONE_OF_TEMPLATE = (
+    CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_PARENT | signal.SIGCHLD
+)
+"""The only way to new namespaces that a template has: all at once, as a child of its own parent."""
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
@@ -40,9 +45,17 @@ _libc_with_gil = ctypes.PyDLL(None, use_errno=True)  # a raw clone must not lose
 
 _MACHINE = os.uname().machine
 _SYSCALLS = {
-    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126, "close_range": 436, "mount_setattr": 442},
-    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91, "close_range": 436, "mount_setattr": 442},
-}[_MACHINE]
+    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126},
+    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91},
+}[_MACHINE] | {  # the same everywhere
+    "pidfd_send_signal": 424,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "pidfd_open": 434,
+    "mount_setattr": 442,
+}
 
 
 def _check(result: int, what: str) -> int:
@@ -100,6 +113,49 @@ def umount(target: str, flags: int = 0) -> None:
     _check(_libc.umount2(_bytes(target), flags), f"umount {target}")
 
 
+def detached_mount(fs: str, options: Mapping[str, str], flags: int) -> int:
+    """A descriptor of a file system that is mounted nowhere yet; it belongs to the namespaces of the calling
+    thread as it would if it were mounted now. `flags`: of MS_NOSUID, MS_NODEV, MS_NOEXEC."""
+    set_string, create, cloexec = 1, 6, 1
+    context = _check(_libc.syscall(_SYSCALLS["fsopen"], _bytes(fs), cloexec), f"fsopen {fs}")
+    try:
+        for key, value in options.items():
+            result = _libc.syscall(
+                _SYSCALLS["fsconfig"], context, set_string, _bytes(key), _bytes(value), ctypes.c_long(0)
+            )
+            _check(result, f"fsconfig {fs} {key}={value}")
+        none = ctypes.c_void_p(None)
+        result = _libc.syscall(_SYSCALLS["fsconfig"], context, create, none, none, ctypes.c_long(0))
+        _check(result, f"fsconfig {fs}")
+        return _check(_libc.syscall(_SYSCALLS["fsmount"], context, cloexec, ctypes.c_ulong(flags)), "fsmount")
+    finally:
+        os.close(context)
+
+
+def attach_mount(mount_fd: int, target: str) -> None:
+    """Mounts what `detached_mount` made on a folder of the calling thread's mount namespace."""
+    both_empty_paths = ctypes.c_ulong(0x4 | 0x40)
+    folder = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        result = _libc.syscall(_SYSCALLS["move_mount"], mount_fd, b"", folder, b"", both_empty_paths)
+        _check(result, f"move_mount on {target}")
+    finally:
+        os.close(folder)
+
+
+def pidfd_open(pid: int) -> int:
+    """A descriptor of a process, which stays that of this process."""
+    flags = ctypes.c_ulong(0)
+    return _check(_libc.syscall(_SYSCALLS["pidfd_open"], ctypes.c_long(pid), flags), "pidfd_open")
+
+
+def pidfd_send_signal(pidfd: int, number: int) -> None:
+    """Signals the process behind a descriptor; 0 asks whether there is one. Raises ProcessLookupError."""
+    none, flags = ctypes.c_void_p(None), ctypes.c_ulong(0)
+    result = _libc.syscall(_SYSCALLS["pidfd_send_signal"], pidfd, ctypes.c_long(number), none, flags)
+    _check(result, "pidfd_send_signal")
+
+
 def pivot_root(new_root: str, put_old: str) -> None:
     """pivot_root(2)."""
     result = _libc.syscall(_SYSCALLS["pivot_root"], _bytes(new_root), _bytes(put_old))
@@ -122,9 +178,7 @@ def clone(flags: int) -> int:
     namespace) should do no more than set things up and fork the program proper with os.fork()."""
     hooks = ctypes.pythonapi
     hooks.PyOS_BeforeFork()
-    pid: int = _libc_with_gil.syscall(
-        _SYSCALLS["clone"], ctypes.c_ulong(flags | signal.SIGCHLD), None, None, None, None
-    )
+    pid = _raw_clone(flags | signal.SIGCHLD)
     code = ctypes.get_errno()
     if pid == 0:
         hooks.PyOS_AfterFork_Child()
@@ -132,6 +186,31 @@ def clone(flags: int) -> int:
         hooks.PyOS_AfterFork_Parent()
     if pid < 0:
         raise OSError(code, f"clone({flags:#x}): {os.strerror(code)}")
+    return pid
+
+
+def _raw_clone(flags: int) -> int:
+    result: int = _libc_with_gil.syscall(_SYSCALLS["clone"], ctypes.c_ulong(flags), None, None, None, None)
+    return result
+
+
+def clone_template() -> int:
+    """The clone of a template. No hook of anybody runs: the child is for `fork_quietly` and reaping only."""
+    return _check(_raw_clone(CLONE_OF_TEMPLATE), "clone")
+
+
+def fork_quietly() -> int:
+    """fork() whose hooks of Python (os.register_at_fork) run before it and in the child, not in the parent,
+    which keeps the interpreter's locks for fork and should only wait for the child and end."""
+    hooks = ctypes.pythonapi
+    hooks.PyOS_BeforeFork()
+    pid: int = _libc_with_gil.fork()
+    code = ctypes.get_errno()
+    if pid == 0:
+        hooks.PyOS_AfterFork_Child()
+    elif pid < 0:
+        hooks.PyOS_AfterFork_Parent()
+        raise OSError(code, f"fork: {os.strerror(code)}")
     return pid
 
 
@@ -192,8 +271,44 @@ def set_capabilities(keep: Iterable[int] = ()) -> None:
 def become(uid: int, gid: int) -> None:
     """Takes on an account: no supplementary groups, all three ids, no way back, no new privileges."""
     os.setgroups([])
+    take_ids(uid, gid)
+
+
+def take_ids(uid: int, gid: int) -> None:
+    """`become` for a process without supplementary groups."""
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+
+
+def make_user_namespace(uid: int) -> int:
+    """A descriptor of a user namespace that is root's and has one account, `uid`, by the same number."""
+    told, tell = os.pipe()
+    wait, release = os.pipe()
+    maker = os.fork()
+    if maker == 0:
+        try:
+            os.close(release)
+            unshare(CLONE_NEWUSER)
+            os.write(tell, b"x")
+            os.read(wait, 1)
+        finally:
+            os._exit(0)
+    try:
+        os.close(tell)
+        if not os.read(told, 1):
+            raise OSError(errno.ENOSPC, "no user namespace can be made")
+        for file, line in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{uid} {uid} 1"),
+        ):
+            with open(f"/proc/{maker}/{file}", "w") as out:
+                out.write(line)
+        return os.open(f"/proc/{maker}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        for fd in (told, wait, release):
+            os.close(fd)
+        os.waitpid(maker, 0)
 
 
 def enter_user_namespace() -> None:
@@ -302,8 +417,9 @@ class _FilterProgram(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-def seccomp_program() -> bytes:
-    """The filter as BPF instructions: a deny list, no new namespaces, few kinds of sockets."""
+def seccomp_program(*, is_template: bool = False) -> bytes:
+    """The filter as BPF instructions: a deny list, no new namespaces, few kinds of sockets. Templates may
+    make clones of themselves, with exactly the flags of CLONE_OF_TEMPLATE."""
     arch, column, clone_number, socket_number = _ARCHITECTURE[_MACHINE]
 
     def op(code: int, true: int, false: int, value: int) -> bytes:
@@ -314,13 +430,15 @@ def seccomp_program() -> bytes:
         program += [op(_JGE, 0, 1, 0x4000_0000), op(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     # clone3 hides its flags in memory, which a filter can't read: libc falls back to clone.
     program += [op(_JEQ, 0, 1, 435), op(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    program += [
-        op(_JEQ, 0, 4, clone_number),
-        op(_LOAD, 0, 0, 16),
+    clones = [op(_LOAD, 0, 0, 16)]
+    if is_template:
+        clones += [op(_JEQ, 0, 1, CLONE_OF_TEMPLATE), op(_RETURN, 0, 0, _ALLOW)]
+    clones += [
         op(_JSET, 0, 1, _NAMESPACE_FLAGS),
         op(_RETURN, 0, 0, _ERRNO | errno.EPERM),
         op(_RETURN, 0, 0, _ALLOW),
     ]
+    program += [op(_JEQ, 0, len(clones), clone_number), *clones]
     sockets = [op(_LOAD, 0, 0, 16)]
     for family, protocols in _ALLOWED_SOCKETS.items():
         if protocols is None:
@@ -344,14 +462,15 @@ def seccomp_program() -> bytes:
     return b"".join(program)
 
 
-_PROGRAM_BYTES = seccomp_program()
-_PROGRAM_BUFFER = ctypes.create_string_buffer(_PROGRAM_BYTES, len(_PROGRAM_BYTES))
-_PROGRAM = _FilterProgram(len(_PROGRAM_BYTES) // 8, ctypes.cast(_PROGRAM_BUFFER, ctypes.c_void_p))
-
-
-def filter_system_calls() -> None:
+def filter_system_calls(*, is_template: bool = False) -> None:
     """Installs the filter on this process and all it starts. Needs no_new_privileges or CAP_SYS_ADMIN."""
+    program = _PROGRAMS[is_template]
+    buffer = ctypes.create_string_buffer(program, len(program))
+    filters = _FilterProgram(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
     zero = ctypes.c_ulong(0)
     mode = ctypes.c_ulong(SECCOMP_MODE_FILTER)
-    result = _libc.prctl(PR_SET_SECCOMP, mode, ctypes.byref(_PROGRAM), zero, zero)
+    result = _libc.prctl(PR_SET_SECCOMP, mode, ctypes.byref(filters), zero, zero)
     _check(result, "seccomp")
+
+
+_PROGRAMS = {kind: seccomp_program(is_template=kind) for kind in (False, True)}  # made before any fork

@@ -1,11 +1,13 @@
 """The one process of squib that stays privileged: makes slots and starts fork servers, nothing else.
 
-It takes five commands from squib's daemon, each a small JSON object whose few values are checked here, and
+It takes few commands from squib's daemon, each a small JSON object whose few values are checked here, and
 never sees a request, an event or code. When the daemon goes away, however that happens, it ends every
 sandbox and removes what it made on the host. Without root it does the same as the root of a user namespace.
 
 Commands: {"op": "zygote", "runtime": NAME}, {"op": "took"}, {"op": "tmp", "slot": N, "mib": M},
-{"op": "kill", "slot": N}, {"op": "recycle", "slot": N}. Answers: {"op": ..., ...} with descriptors;
+{"op": "kill", "slot": N}, {"op": "recycle", "slot": N}; for clones: {"op": "snapshot", "slot": N},
+{"op": "clone-slot"}, {"op": "adopt", "slot": N, "template": M} with a descriptor of the process,
+{"op": "socket", "slot": N}, {"op": "end", "slot": N}. Answers: {"op": ..., ...} with descriptors;
 {"op": "slot", "slot": N} comes by itself whenever fewer than `ready_slots` are ready.
 """
 
@@ -18,19 +20,22 @@ import socket
 import sys
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from squib.environment import cgroups as cgroup_files
 from squib.environment import confine, rootfs
+from squib.environment.adoption import NotAClone
 from squib.environment.cgroups import Cgroups
 from squib.environment.network import NetworkPlan, firewall, remove_firewall
-from squib.environment.slots import Slot, TmpImages
+from squib.environment.slots import Slot
+from squib.environment.tmp_images import TmpImages
 from squib.environment.zygote import Options as ZygoteOptions
 
 MAX_COMMAND_BYTES = 4096
+PROBED_UID = 65_534  # any will do
 _RETRY_MS = 2
 
 
@@ -92,6 +97,7 @@ class Launcher:
         os.close(code)
         self.cgroups = self._make_cgroups(f"squib-{tag}")
         self.plan = self._make_network(tag)
+        self.makes_clones = self.cgroups is not None and not options.rootless and can_make_clones()
         self.slots: dict[int, Slot] = {}
         self.free: list[int] = []
         self.retiring: dict[int, float] = {}
@@ -141,15 +147,20 @@ class Launcher:
                 warnings=self.warnings,
                 outside=self.plan.outside,
                 cgroups=self.cgroup_paths if self.cgroups is not None else {},
+                clones=self.makes_clones,
                 tmp="disk" if self.images is not None else "memory",
             )
             while True:
                 busy = self.ready < self.options.ready_slots and self._can_add()
                 if poll.poll(0 if busy else _RETRY_MS if self.retiring else None):
-                    message = self.control.recv(MAX_COMMAND_BYTES)
+                    message, fds, _, _ = socket.recv_fds(self.control, MAX_COMMAND_BYTES, 1)
                     if not message:
                         return
-                    self.obey(message)
+                    try:
+                        self.obey(message, fds)
+                    finally:
+                        for fd in fds:
+                            os.close(fd)
                     continue
                 self.finish_retiring()
                 if busy:
@@ -159,7 +170,7 @@ class Launcher:
         finally:
             self.end()
 
-    def obey(self, message: bytes) -> None:
+    def obey(self, message: bytes, fds: Sequence[int] = ()) -> None:
         """One command; a bad one is answered, never fatal."""
         try:
             command: dict[str, Any] = json.loads(message)
@@ -171,24 +182,33 @@ class Launcher:
                 case {"op": "tmp", "slot": int(number), "mib": int(mib)} if self._in_use(number):
                     if not 1 <= mib <= 65_536:
                         raise ValueError("size out of bounds")
-                    self.answer(op="tmp", slot=number, error=self._resize_tmp(number, mib))
+                    self.answer(op="tmp", slot=number, error=problem(self.slots[number].resize_tmp, mib))
                 case {"op": "kill", "slot": int(number)} if self._in_use(number):
                     if self.cgroups is not None:
                         self.cgroups.kill_inside(number)
                 case {"op": "recycle", "slot": int(number)} if self._in_use(number):
                     self.retiring[number] = time.monotonic()
                     self.finish_retiring()
+                case {"op": "snapshot", "slot": int(number)} if self._in_use(number):
+                    self.answer(op="snapshot", slot=number, error=problem(self.slots[number].take_snapshot))
+                case {"op": "clone-slot"}:
+                    self.add_clone_slot()
+                case {"op": "adopt", "slot": int(number), "template": int(template)} if (
+                    self._in_use(number) and self._in_use(template) and number != template and len(fds) == 1
+                ):
+                    self.adopt(number, template, fds[0])
+                case {"op": "socket", "slot": int(number)} if self._in_use(number):
+                    network = self.slots[number].network
+                    if network is None:
+                        raise ValueError("it has no network")
+                    with network.socket() as made:
+                        self.answer([made.fileno()], op="socket", slot=number, error=None)
+                case {"op": "end", "slot": int(number)} if self._in_use(number):
+                    self.slots[number].kill()
                 case _:
                     raise ValueError("unknown command")
         except (OSError, ValueError, RecursionError) as error:
             self.answer(op="error", error=str(error), command=message.decode(errors="replace")[:200])
-
-    def _resize_tmp(self, number: int, mib: int) -> str | None:
-        try:
-            self.slots[number].resize_tmp(mib)
-        except OSError as error:
-            return str(error)
-        return None
 
     def _in_use(self, number: int) -> bool:
         return number in self.slots and number not in self.free and number not in self.retiring
@@ -206,20 +226,10 @@ class Launcher:
         """Prepares one slot and hands it over."""
         slot = None
         try:
-            if self.free:
-                slot = self.slots[self.free.pop()]
-            else:
-                slot = Slot(
-                    len(self.slots),
-                    plan=self.plan,
-                    cgroups=self.cgroups,
-                    images=self.images,
-                    nodes=self.stage / "slots",
-                    owner_uid=self.options.daemon_uid,
-                    endpoint_port=self.options.endpoint_port,
-                )
-                self.slots[slot.number] = slot
+            slot = self._free_slot(has_network=True)
             listeners = slot.prepare()
+            network = slot.network
+            assert network is not None
         except OSError as error:
             self.answer(op="error", error=f"can't prepare a sandbox: {error}", command="slot")
             if slot is not None:
@@ -228,7 +238,59 @@ class Launcher:
             return
         self.ready += 1
         fds = [listener.fileno() for listener in listeners]
-        self.answer([*fds, slot.network.fd], op="slot", slot=slot.number)
+        self.answer([*fds, network.fd], op="slot", slot=slot.number)
+        for listener in listeners:
+            listener.close()
+
+    def _free_slot(self, *, has_network: bool) -> Slot:
+        """One to prepare; the networks that there are stay with those that use them, as far as possible."""
+        if self.free:
+            fitting = [n for n in self.free if (self.slots[n].network is not None) is has_network]
+            number = fitting[-1] if fitting else self.free[-1]
+            self.free.remove(number)
+            return self.slots[number]
+        if len(self.slots) >= self.options.max_slots:
+            raise OSError("all places for sandboxes are taken")
+        slot = self.slots[len(self.slots)] = Slot(
+            len(self.slots),
+            plan=self.plan,
+            cgroups=self.cgroups,
+            images=self.images,
+            nodes=self.stage / "slots",
+            owner_uid=self.options.daemon_uid,
+            endpoint_port=self.options.endpoint_port,
+        )
+        return slot
+
+    # --- clones
+
+    def add_clone_slot(self) -> None:
+        """Prepares a slot for a clone and hands it over, or says why there is none."""
+        slot = None
+        try:
+            slot = self._free_slot(has_network=False)
+            slot.prepare_for_clone()
+        except OSError as error:
+            if slot is not None:
+                self.retiring[slot.number] = time.monotonic()
+            self.answer(op="clone-slot", number=None, error=str(error))
+            return
+        self.answer(op="clone-slot", number=slot.number, error=None)
+
+    def adopt(self, number: int, template: int, pidfd: int) -> None:
+        """Takes a clone in. A template that offers what is none ends."""
+        uid = self.options.uid_base + template
+        try:
+            listeners, resident_bytes = self.slots[number].adopt(pidfd, self.slots[template], uid)
+        except OSError as error:
+            is_lost = isinstance(error, NotAClone)
+            self.slots[number].kill()
+            if is_lost and self.cgroups is not None:
+                self.cgroups.kill_inside(template)
+            self.answer(op="adopt", slot=number, error=str(error), lost=is_lost)
+            return
+        fds = [listener.fileno() for listener in listeners]
+        self.answer(fds, op="adopt", slot=number, error=None, resident_bytes=resident_bytes)
         for listener in listeners:
             listener.close()
 
@@ -336,6 +398,24 @@ def become_root_of_nothing() -> None:
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
     confine.die_with_parent()
     confine.loopback_up()
+
+
+def can_make_clones() -> bool:
+    """This machine allows the user namespace that a template needs."""
+    try:
+        os.close(confine.make_user_namespace(PROBED_UID))
+    except OSError:
+        return False
+    return True
+
+
+def problem(do: Callable[..., None], *arguments: Any) -> str | None:
+    """Does something; what stood against it."""
+    try:
+        do(*arguments)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def claim_tag(seed: str) -> tuple[socket.socket, str]:

@@ -157,11 +157,11 @@ def outside_network() -> str:
 def loop_file_system(folder: Path) -> str:
     """An ext4 on a loop device, as a function's /tmp is. Writes to `folder`, which the caller removes."""
     from squib.environment import confine
-    from squib.environment.slots import TmpImages
+    from squib.environment.tmp_images import TmpImages
 
     confine.unshare(confine.CLONE_NEWNS)
     confine.mount(None, "/", None, confine.MS_REC | confine.MS_PRIVATE)
-    os.close(TmpImages(folder).make(16)[0])
+    TmpImages(folder).make(16).close()
     return "a file system on a loop device was made and mounted"
 
 

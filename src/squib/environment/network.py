@@ -118,11 +118,14 @@ def remove_firewall(plan: NetworkPlan) -> None:
 class SlotNetwork:
     """The network namespace of one slot; kept while the slot is used again and again."""
 
-    def __init__(self, plan: NetworkPlan, slot: int) -> None:
-        """Makes it. Raises OSError."""
+    def __init__(self, plan: NetworkPlan, slot: int, *, made: int | None = None) -> None:
+        """Makes it, or furnishes one that was `made` (a descriptor, the caller's). Raises OSError."""
         self._host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            confine.unshare(confine.CLONE_NEWNET)
+            if made is None:
+                confine.unshare(confine.CLONE_NEWNET)
+            else:
+                confine.setns(made, confine.CLONE_NEWNET)
             try:
                 self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
                 inside = netlink.Netlink(netlink.NETLINK_ROUTE)
@@ -171,6 +174,11 @@ class SlotNetwork:
                 listener.setblocking(False)
                 sockets.append(listener)
         return sockets
+
+    def socket(self) -> socket.socket:
+        """A TCP socket in it, not connected."""
+        with self.entered():
+            return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
     def close(self) -> None:
         """Gives the namespace up; it ends, with its interfaces, when no process is in it."""

@@ -25,6 +25,7 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STAGE_PYTHON = "/stage/python"
 _FORK_SERVER_MODULES = (
     *("zygote", "sandbox_init", "sandbox_protocol", "python_client"),
+    *("snapshot", "fork_safety"),
     *("confine", "cgroups"),
 )
 _FUNCTION_LIBRARIES = ("/var/task", "/var/task/lib", "/opt/lib")

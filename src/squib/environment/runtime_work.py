@@ -11,6 +11,7 @@ from squib.environment.runtimes import (
     RuntimeKind,
     node_options,
 )
+from squib.environment.tmp_images import DEFAULT_TMP_MIB
 from squib.environment.variables import has_own_libraries
 
 
@@ -22,6 +23,21 @@ def programs_of(runtime: Runtime, memory_mib: int) -> list[list[str]] | None:
     if runtime.kind is RuntimeKind.NODEJS:
         return [[runtime.interpreter_inside, *node_options(memory_mib), f"{INSIDE_CLIENT}/bootstrap.js"]]
     return [["/var/task/bootstrap"], ["/opt/bootstrap"]]
+
+
+def what_forbids_clones(spec: SandboxSpec, work: dict[str, Any]) -> str | None:
+    """Why no snapshot can be taken of what a function runs, for its owner; None when one can."""
+    if spec.wrapper is not None:
+        return (
+            "AWS_LAMBDA_EXEC_WRAPPER starts a program of its own, of which no snapshot by fork can be taken"
+        )
+    if work["programs"] is not None:
+        return "it runs in a program of its own, of which no snapshot by fork can be taken"
+    if spec.extensions:
+        return "external extensions can't be part of a snapshot by fork"
+    if spec.ephemeral_mib != DEFAULT_TMP_MIB:
+        return f"its /tmp has another size than {DEFAULT_TMP_MIB} MiB"
+    return None
 
 
 def work_of(spec: SandboxSpec, runtime: Runtime) -> dict[str, Any]:

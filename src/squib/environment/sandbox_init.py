@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, NamedTuple, NoReturn
 
-from squib.environment import confine
+from squib.environment import confine, snapshot
 from squib.environment.python_client import RUNTIME_API, TASK_ROOT, run_client, with_own_paths
 from squib.environment.sandbox_protocol import (
     BEGIN,
@@ -60,6 +60,14 @@ class Pipes(NamedTuple):
     extensions: int = -1
 
 
+class Template(NamedTuple):
+    """What a template has and other runtimes have not: the socket on which it takes orders, and a user
+    namespace with one account, its own."""
+
+    orders: int
+    user_namespace: int
+
+
 class Init:
     """Pid 1: starts the runtime and extensions, reaps, obeys."""
 
@@ -71,10 +79,11 @@ class Init:
         uid: int,
         assign: Assign,
         options: InitOptions,
+        template: Template | None = None,
     ) -> None:
         self.memory_bytes, self.extensions = assign.memory_bytes, assign.extensions
         self.control, self.pipes, self.environment = control, pipes, environment
-        self.uid, self.options = uid, options
+        self.uid, self.options, self.template = uid, options, template
         self.runtime = 0
         self.children: dict[int, tuple[int, int]] = {}
         """pid -> index, and a pipe on which the process tells that it can't start."""
@@ -114,7 +123,7 @@ class Init:
         elif command in (TERMINATE, KILL_RUNTIME):
             if self.runtime:
                 os.kill(self.runtime, signal.SIGTERM if command == TERMINATE else signal.SIGKILL)
-        else:
+        elif self.template is None:  # a template's clones are among the processes here
             self.end_everything()
             if command == RESTART:
                 self.start()
@@ -168,7 +177,7 @@ class Init:
         number = refusal[0] if refusal else status
         if index == RUNTIME:
             self.runtime = 0
-            if not self.extensions:  # nothing of it stays
+            if not self.extensions and self.template is None:  # nothing of it stays
                 self.kill_others()
             self.control.sendall(REPORT.pack(NOT_STARTED if refusal else ENDED, number))
         else:
@@ -217,6 +226,7 @@ def run_process(init: Init, index: int, refusal: int) -> NoReturn:
         os.dup2(output, 1)
         os.dup2(output, 2)
         own = [init.pipes.telemetry] if index == RUNTIME else []
+        own += init.template or ()
         confine.close_all_but([*own, init.environment, refusal])
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write(OUT_OF_MEMORY_SCORE)
@@ -224,14 +234,22 @@ def run_process(init: Init, index: int, refusal: int) -> NoReturn:
             file_descriptors=init.options.file_descriptors,
             data_bytes=None if init.options.has_cgroups else init.memory_bytes,
         )
-        if not init.options.single_user:
-            confine.drop_bounding_set()
+        kept = []
+        if init.template is not None:
+            os.setgroups([])
+            confine.setns(init.template.user_namespace, confine.CLONE_NEWUSER)
+            os.close(init.template.user_namespace)
+            kept = [
+                confine.CAP_SYS_ADMIN
+            ]  # of that namespace: the filter leaves it one use, confine.clone_template
+        confine.drop_bounding_set()
+        if init.template is not None:
+            confine.take_ids(init.uid, init.uid)
+        elif not init.options.single_user:
             confine.become(init.uid, init.uid)
-        else:
-            confine.drop_bounding_set()
-        confine.set_capabilities()
+        confine.set_capabilities(kept)
         confine.no_new_privileges()
-        confine.filter_system_calls()
+        confine.filter_system_calls(is_template=init.template is not None)
         confine.prctl(confine.PR_SET_DUMPABLE, 1)
         work = json.loads(read_all(init.environment))
         os.close(init.environment)
@@ -285,6 +303,8 @@ def become_runtime(init: Init, work: dict[str, Any], refusal: int) -> None:
     os.environ.update(variables)
     time.tzset()
     sys.path[:] = with_own_paths(sys.path, variables.get("PYTHONPATH", ""))
+    if init.template is not None:
+        snapshot.install(snapshot.Own(init.template.orders, telemetry))
     run_client(work["handler"])
 
 

@@ -12,8 +12,8 @@ READY = b"ready"
 MAX_MEMORY_BYTES = 64 << 30
 BLANK_LAYOUT = struct.Struct("=4sI")
 BLANK_MAGIC = b"BLK1"
-ASSIGN_LAYOUT = struct.Struct("=4sQIIIQ32s32sI")
-ASSIGN_MAGIC = b"ASN2"
+ASSIGN_LAYOUT = struct.Struct("=4sQIIIQ32s32sI?")
+ASSIGN_MAGIC = b"ASN3"
 NO_LAYERS = bytes(32)
 # Control socket, squib -> init.
 RESTART, KILL, FREEZE, THAW = b"R", b"K", b"F", b"T"
@@ -25,13 +25,23 @@ BLANK, STARTED, ENDED, NOT_STARTED = b"B", b"S", b"E", b"N"
 EXTENSIONS_STARTED, EXTENSION_ENDED, EXTENSION_NOT_STARTED = b"s", b"e", b"n"
 KILLED = b"K"  # nothing but init runs
 REPORT = struct.Struct("=cq")
+# The daemon and a template, on a socket of their own. A clone is ordered with three descriptors: for output,
+# for telemetry, and for its own conversation with the daemon.
+MAKE_CLONE = b"C"
+SNAPSHOT, REFUSAL = b"S", b"R"  # it can be cloned from now on; it can't, and why
+MAX_REFUSAL_BYTES = 1000
+# The daemon and a clone: the clone says that it is there, with a descriptor of its process, and waits to be
+# told to go on; then come signals for the runtime, and its end as waitpid gives it.
+PRESENT, GO_ON, SIGNAL, CLONE_ENDED = b"P", b"G", b"Q", b"E"
+CLONE_WORD = struct.Struct("=ci")
 RUNTIME = -1  # the index of the runtime among init's children
 MAX_EXTENSIONS = 10
 
 
 class Assign(NamedTuple):
     """Makes a blank sandbox somebody's. With it comes a descriptor: the runtime's environment (JSON in a
-    memory file); and a second one, for what extensions write, when there are some."""
+    memory file); and a second one, for what extensions write, when there are some, or, of a template, the
+    socket on which it takes orders."""
 
     memory_bytes: int
     processes: int
@@ -43,6 +53,8 @@ class Assign(NamedTuple):
     """NO_LAYERS: nothing shows at /opt."""
     extensions: int = 0
     """How many are to be started before the runtime. Their names are read without privileges."""
+    is_template: bool = False
+    """The runtime may clone itself. Not together with extensions."""
 
     def encode(self) -> bytes:
         """As sent over the socket."""
@@ -60,6 +72,7 @@ class Assign(NamedTuple):
             or not 0 < assign.memory_bytes <= 64 << 30
             or not 0 < assign.processes <= 65536
             or assign.extensions > MAX_EXTENSIONS
+            or (assign.is_template and assign.extensions)
         ):
             raise ValueError("out of bounds")
         return assign

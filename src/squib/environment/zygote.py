@@ -33,7 +33,7 @@ from typing import NamedTuple, NoReturn
 from squib.environment import confine
 from squib.environment.cgroups import Cgroups
 from squib.environment.python_client import LAYERS_ROOT, STAGE, TASK_ROOT, preload_client
-from squib.environment.sandbox_init import Init, InitOptions, Pipes
+from squib.environment.sandbox_init import Init, InitOptions, Pipes, Template
 from squib.environment.sandbox_protocol import (
     ASSIGN_LAYOUT,
     BLANK,
@@ -46,6 +46,7 @@ from squib.environment.sandbox_protocol import (
 )
 
 TMP_FLAGS = confine.MS_NOSUID | confine.MS_NODEV
+FIRST_PID_OF_TEMPLATE = 300
 
 
 class Options(NamedTuple):
@@ -111,12 +112,18 @@ def run_init(slot: int, fds: list[int], cgroups: Cgroups | None, options: Option
         if not message:
             os._exit(0)
         assign = Assign.decode(message)
-        environment, *extension_output = passed
-        if len(extension_output) != bool(assign.extensions):
+        environment, *more = passed
+        if len(more) != bool(assign.extensions) + assign.is_template:
             raise ValueError("not an assignment")
         furnish(slot, assign, cgroups)
-        confine.close_all_but([control_fd, output, telemetry, *passed])
         uid = 0 if options.single_user else options.uid_base + slot
+        extension_output, template = more, None
+        if assign.is_template:
+            if options.single_user or cgroups is None:
+                raise ValueError("templates need root and cgroups")
+            extension_output, template = [], Template(more[0], confine.make_user_namespace(uid))
+            pass_over_pids()
+        confine.close_all_but([control_fd, output, telemetry, *passed, *(template or ())])
         if not options.single_user:
             kept = (confine.CAP_SETUID, confine.CAP_SETGID, confine.CAP_KILL, confine.CAP_SETPCAP)
             confine.drop_bounding_set(kept)
@@ -128,7 +135,7 @@ def run_init(slot: int, fds: list[int], cgroups: Cgroups | None, options: Option
             preload=options.preload,
             has_cgroups=bool(options.cgroup_fds),
         )
-        Init(control, pipes, environment, uid, assign, init_options).run()
+        Init(control, pipes, environment, uid, assign, init_options, template).run()
     except ConnectionError:  # squib is gone
         os._exit(0)
     except BaseException as error:
@@ -160,6 +167,13 @@ def limit_ipc() -> None:
     for name, value in (("shm_rmid_forced", "1"), ("msgmni", "32"), ("sem", "250 32000 32 128")):
         with contextlib.suppress(OSError), open(f"/proc/sys/kernel/{name}", "w") as file:
             file.write(value)
+
+
+def pass_over_pids() -> None:
+    """The next process gets a number that those of clones do not begin with: libraries tell by it that they
+    are in a fork."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/ns_last_pid", "w") as file:
+        file.write(str(FIRST_PID_OF_TEMPLATE - 1))
 
 
 def furnish(slot: int, assign: Assign, cgroups: Cgroups | None) -> None:

@@ -11,14 +11,17 @@ import signal
 import socket
 import struct
 from collections import deque
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from squib.environment.cgroups import Cgroups
+from squib.environment.clone_sandbox import CloneSandbox
+from squib.environment.clone_source import CloneSource
 from squib.environment.driver import End, EndCause, LogSource, SandboxSpec, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
 from squib.environment.log_reader import LogReader
-from squib.environment.runtime_work import work_of
+from squib.environment.runtime_work import what_forbids_clones, work_of
 from squib.environment.runtimes import Runtime
 from squib.environment.sandbox_group import SandboxGroup
 from squib.environment.sandbox_protocol import (
@@ -68,6 +71,14 @@ class Keeper(Protocol):
 
     def kill_inside(self, slot: int) -> None: ...
 
+    async def take_snapshot(self, slot: int) -> None: ...
+
+    async def place_clone(self) -> CloneSandbox: ...
+
+    async def adopt(self, clone: CloneSandbox, template: int, process: int) -> None: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
+
     def forget(self, sandbox: "ZygoteSandbox", slot: int) -> None: ...
 
 
@@ -80,6 +91,8 @@ class ZygoteSandbox:
         self.waiting = False
         """Somebody waits for it already: it does not go among the blanks."""
         self._wiring: Wiring | None = None
+        self.source: CloneSource | None = None
+        """Of a template: what makes its clones."""
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:  # closed when a later one can't be
             self._control, self._init_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -123,13 +136,22 @@ class ZygoteSandbox:
         self._wiring = wiring
         environment = os.memfd_create("environment", os.MFD_CLOEXEC)
         passed = [environment]
+        work = work_of(spec, runtime)
+        assignment = self._assignment(spec)
         try:
-            os.write(environment, json.dumps(work_of(spec, runtime)).encode())
+            os.write(environment, json.dumps(work).encode())
+            if spec.is_template:
+                obstacle = what_forbids_clones(spec, work)
+                if obstacle is not None:  # it runs as any other, and is never cloned
+                    self._loop.call_soon(wiring.on_snapshot, obstacle)
+                else:
+                    assignment = assignment._replace(is_template=True)
+                    passed.append(self._open_source(wiring))
             if spec.extensions:
                 self._has_extensions = True
                 passed.append(self._logs.open(LogSource.EXTENSION))
             wiring.on_start()
-            socket.send_fds(self._control, [self._assignment(spec).encode()], passed)
+            socket.send_fds(self._control, [assignment.encode()], passed)
         finally:
             for fd in passed:
                 os.close(fd)
@@ -142,6 +164,15 @@ class ZygoteSandbox:
         ):
             self._servers.append(await self._loop.create_server(factory, sock=listener))
         await self._start_waiter
+
+    def _open_source(self, wiring: Wiring) -> int:
+        """The template's end of the socket on which it takes orders."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        slot = self._slot.number
+        self.source = CloneSource(
+            self._driver, slot, ours, self._set_frozen, wiring.on_snapshot, self._give_up_place
+        )
+        return theirs.detach()
 
     def _assignment(self, spec: SandboxSpec) -> Assign:
         memory_bytes = spec.memory_mib << 20
@@ -268,7 +299,10 @@ class ZygoteSandbox:
     def _end(self, end: End) -> None:
         self._logs.drain_all()
         self._running = False
-        if self._wiring is not None:
+        if self.source is not None:
+            self.source.lose("its process has ended")
+            self._note_killed()
+        if self._wiring is not None and not self._destroyed:
             self._wiring.on_end(end)
 
     # --- control
@@ -370,8 +404,11 @@ class ZygoteSandbox:
         if not self._running and not self._has_extensions:
             return
         self._end_waiter = self._loop.create_future()
-        self._tell(KILL)
+        if self.source is None:
+            self._tell(KILL)
         for _ in range(KILL_ATTEMPTS):
+            if self.source is not None:  # its init has clones to care for, and kills nothing
+                self._driver.kill_inside(self._slot.number)
             ended, _ = await asyncio.wait([self._end_waiter], timeout=KILL_PATIENCE_S)
             if ended:
                 return
@@ -392,12 +429,17 @@ class ZygoteSandbox:
         self._refuse_sockets()
         self._loop.remove_reader(self._control.fileno())
         self._close_init_ends()
-        self._control.close()  # init ends, and everything with it
         for server in self._servers:
             server.close()
         self._slot.close()
         self._logs.close()
         self._close_status()
+        if self.source is None or self.source.close():
+            self._give_up_place()
+
+    def _give_up_place(self) -> None:
+        """The last step; of a template, when the last of its clones is gone, which end with its init."""
+        self._control.close()  # init ends, and everything with it
         if self._group is not None:
             self._group.close()
         self._driver.forget(self, self._slot.number)

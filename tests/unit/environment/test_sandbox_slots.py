@@ -94,9 +94,8 @@ def test_tmp_that_cannot_be_made_is_told_at_once_and_the_slot_goes_back() -> Non
     async def story(driver: Any, launcher: socket.socket, zygote: Zygote) -> None:
         driver._ready.append(slot())
         making = asyncio.create_task(driver._fresh(SPEC, zygote))
-        while 7 not in driver._tmp_waiters:
-            await asyncio.sleep(0)
-        driver._handle({"op": "tmp", "slot": 7, "error": "nearly full"}, [])
+        await asyncio.sleep(0)
+        driver._link.handle({"op": "tmp", "slot": 7, "error": "nearly full"}, [])
         with pytest.raises(OSError, match="nearly full"):
             await making
         assert [command["op"] for command in commands(launcher)] == ["took", "tmp", "recycle"]

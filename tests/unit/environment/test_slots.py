@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from squib.environment.network import NetworkPlan
-from squib.environment.slots import RESERVE_BYTES, Slot, TmpImages
+from squib.environment.slots import Slot
+from squib.environment.tmp_images import RESERVE_BYTES, TmpImages
 
 GIB = 1 << 30
 

@@ -5,21 +5,23 @@ serves the sandbox's sockets. It needs no privilege itself.
 """
 
 import asyncio
-import json
 import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from squib.environment.cgroups import Cgroups, open_bases
-from squib.environment.driver import NO_CLONES, RuntimeUnavailable, Sandbox, SandboxSpec, Wiring
+from squib.environment.clone_sandbox import CloneSandbox
+from squib.environment.driver import NO_CLONES, RuntimeUnavailable, Sandbox, SandboxSpec, TemplateLost, Wiring
 from squib.environment.fork_server import ReadySlot, Zygote
-from squib.environment.launcher import MAX_COMMAND_BYTES, LauncherOptions
+from squib.environment.launcher import LauncherOptions
+from squib.environment.launcher_link import LauncherLink, LauncherRefused
 from squib.environment.runtimes import Runtime
-from squib.environment.slots import DEFAULT_TMP_MIB
+from squib.environment.sandbox_group import SandboxGroup
+from squib.environment.tmp_images import DEFAULT_TMP_MIB
 from squib.environment.zygote_sandbox import ZygoteSandbox
 from squib.model.errors import PlatformError
 from squib.model.units import EnvironmentId
@@ -53,7 +55,6 @@ class ZygoteDriver:
 
     name = "sandbox"
     starts_extensions = True
-    clones = False
 
     def __init__(
         self,
@@ -66,20 +67,20 @@ class ZygoteDriver:
         """`unavailable`: what to say of known runtimes that can't run here, by name. `on_lost` is called once
         when no sandbox can be made any more."""
         self._on_lost = on_lost
-        self._control, self._runtimes, self._unavailable = control, runtimes, unavailable
+        self._runtimes, self._unavailable = runtimes, unavailable
+        self._link = LauncherLink(control, self._handle, self._lose)
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._ready: deque[ReadySlot] = deque()
         self._slot_waiters: deque[asyncio.Future[ReadySlot]] = deque()
-        self._tmp_waiters: dict[int, asyncio.Future[None]] = {}
         self._zygotes: dict[str, asyncio.Future[Zygote]] = {}
         self._blanks: dict[str, deque[ZygoteSandbox]] = {}
         self._making_blanks: dict[str, int] = {}
         self._starting = asyncio.Semaphore(MAX_STARTING)
         self._sandboxes: set[ZygoteSandbox] = set()
+        self._clones: set[CloneSandbox] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._lost = False
-        self._outbox: deque[bytes] = deque()  # commands that the launcher has no room for yet
         self._said = ""  # the launcher's last complaint
         self.cgroups: Cgroups | None = None
         self.facts: Mapping[str, Any] = {}
@@ -87,45 +88,13 @@ class ZygoteDriver:
 
     async def open(self) -> None:
         """Waits for the launcher. Raises PlatformError when it can't work here."""
-        self._control.setblocking(False)
-        self._loop.add_reader(self._control.fileno(), self._read_control)
+        self._link.open()
         async with asyncio.timeout(self._options.start_timeout_s):
             self.facts = await self._started
         if self.facts["cgroups"]:
             self.cgroups = open_bases(self.facts["cgroups"])
 
     # --- the launcher's messages
-
-    def _command(self, **fields: Any) -> None:
-        if not self._lost:
-            self._outbox.append(json.dumps(fields).encode())
-            if len(self._outbox) == 1:
-                self._send_commands()
-
-    def _send_commands(self) -> None:
-        """Sends what waits, in order; goes on later while the launcher is behind."""
-        try:
-            while self._outbox:
-                self._control.send(self._outbox[0])
-                self._outbox.popleft()
-        except BlockingIOError:
-            self._loop.add_writer(self._control.fileno(), self._send_commands)
-        except OSError as error:
-            self._lose(str(error))
-        else:
-            self._loop.remove_writer(self._control.fileno())
-
-    def _read_control(self) -> None:
-        while True:
-            try:
-                message, fds, _, _ = socket.recv_fds(self._control, 65_536, 8)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                return self._lose(str(error))
-            if not message:
-                return self._lose("the launcher has ended")
-            self._handle(json.loads(message), fds)
 
     def _handle(self, answer: dict[str, Any], fds: list[int]) -> None:
         match answer["op"]:
@@ -137,13 +106,6 @@ class ZygoteDriver:
                 runtime_api, endpoint = (socket.socket(fileno=fd) for fd in fds[:2])
                 self._said = ""
                 self._offer(ReadySlot(answer["slot"], runtime_api, endpoint, fds[2]))
-            case "tmp":
-                waiter = self._tmp_waiters.pop(answer["slot"], None)
-                if waiter is not None and not waiter.done():
-                    if answer["error"] is None:
-                        waiter.set_result(None)
-                    else:
-                        waiter.set_exception(OSError(answer["error"]))
             case "zygote":
                 zygote = Zygote(answer["runtime"], socket.socket(fileno=fds[0]), self)
                 zygote.watch()
@@ -162,28 +124,13 @@ class ZygoteDriver:
         for runtime in self._blanks:
             self._refill(runtime)
 
-    def _stop_listening(self) -> None:
-        self._lost = True
-        self._outbox.clear()
-        self._loop.remove_reader(self._control.fileno())
-        self._loop.remove_writer(self._control.fileno())
-
-    def _lose(self, reason: str) -> None:
-        if self._lost:
-            return
-        self._stop_listening()
-        error = PlatformError(f"sandboxes can't be made any more: {reason}")
-        waiting: list[asyncio.Future[Any]] = [
-            self._started,
-            *self._slot_waiters,
-            *self._tmp_waiters.values(),
-            *self._zygotes.values(),
-        ]
+    def _lose(self, error: PlatformError) -> None:
+        waiting: list[asyncio.Future[Any]] = [self._started, *self._slot_waiters, *self._zygotes.values()]
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
         if self._started.done():
-            self._on_lost(reason)
+            self._on_lost(str(error))
 
     # --- fork servers
 
@@ -197,12 +144,11 @@ class ZygoteDriver:
         if runtime not in self._runtimes:
             reason = self._unavailable.get(runtime, f"squib does not know the runtime {runtime}")
             raise RuntimeUnavailable(reason)
-        if self._lost:
-            raise PlatformError("sandboxes can't be made any more: the launcher has ended")
+        self._link.check()
         future = self._zygotes.get(runtime)
         if future is None:
             future = self._zygotes[runtime] = self._loop.create_future()
-            self._command(op="zygote", runtime=runtime)
+            self._link.send(op="zygote", runtime=runtime)
         return await asyncio.shield(future)
 
     def zygote_ready(self, zygote: Zygote) -> None:
@@ -222,12 +168,12 @@ class ZygoteDriver:
     def _refill(self, runtime: str) -> None:
         """Starts blank sandboxes up to the number wanted, as far as slots are at hand."""
         future = self._zygotes.get(runtime)
-        if future is None or not future.done() or future.exception() is not None or self._lost:
+        if future is None or not future.done() or future.exception() is not None or self._link.lost:
             return
         blanks = self._blanks[runtime]
         while len(blanks) + self._making_blanks.get(runtime, 0) < self._options.blanks and self._ready:
             slot = self._ready.popleft()
-            self._command(op="took")
+            self._link.send(op="took")
             try:
                 sandbox = self._sandbox(runtime, slot)
             except OSError:
@@ -246,7 +192,7 @@ class ZygoteDriver:
             sandbox = ZygoteSandbox(self, runtime, slot)
         except OSError:
             slot.close()
-            self._command(op="recycle", slot=slot.number)
+            self._link.send(op="recycle", slot=slot.number)
             raise
         self._sandboxes.add(sandbox)
         return sandbox
@@ -267,6 +213,8 @@ class ZygoteDriver:
 
     async def create(self, spec: SandboxSpec, wiring: Wiring) -> ZygoteSandbox:
         """See driver.SandboxDriver."""
+        if spec.is_template and not self.clones:
+            raise PlatformError(NO_CLONES)
         try:
             async with asyncio.timeout(self._options.start_timeout_s), self._starting:
                 zygote = await self._zygote(spec.runtime)
@@ -287,9 +235,73 @@ class ZygoteDriver:
         except OSError as error:
             raise PlatformError(f"no sandbox could be started: {error}") from error
 
-    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> ZygoteSandbox:
+    # --- clones
+
+    @property
+    def clones(self) -> bool:
         """See driver.SandboxDriver."""
-        raise PlatformError(NO_CLONES)
+        return bool(self.facts.get("clones"))
+
+    async def clone(self, template: Sandbox, environment_id: EnvironmentId, wiring: Wiring) -> CloneSandbox:
+        """See driver.SandboxDriver."""
+        if not isinstance(template, ZygoteSandbox) or template.source is None:
+            raise PlatformError("this environment is no template")
+        try:
+            async with asyncio.timeout(self._options.start_timeout_s):
+                return await template.source.clone(wiring)
+        except TimeoutError as error:
+            raise PlatformError("no clone could be made in time") from error
+        except OSError as error:
+            raise PlatformError(f"no clone could be made: {error}") from error
+
+    async def take_snapshot(self, slot: int) -> None:
+        """Has the launcher keep what clones will find in /tmp. Raises OSError."""
+        await self._link.ask("snapshot", slot=slot)
+
+    async def place_clone(self) -> CloneSandbox:
+        """A place for a clone. Raises OSError."""
+        answer, _ = await self._link.ask("clone-slot")
+        try:
+            clone = CloneSandbox(self, answer["number"])
+        except OSError:
+            self._link.send(op="recycle", slot=answer["number"])
+            raise
+        self._clones.add(clone)
+        return clone
+
+    async def adopt(self, clone: CloneSandbox, template: int, process: int) -> None:
+        """Has the launcher check a clone and furnish it. Raises OSError, TemplateLost when it is none."""
+        try:
+            answer, fds = await self._link.ask("adopt", [process], slot=clone.slot, template=template)
+        except LauncherRefused as refused:
+            if refused.answer.get("lost"):
+                raise TemplateLost(f"the template has offered what is no clone: {refused}") from refused
+            raise
+        listeners = [socket.socket(fileno=fd) for fd in fds]
+        assert self.cgroups is not None
+        clone.adopt(SandboxGroup(self.cgroups, clone.slot), listeners, answer["resident_bytes"])
+
+    async def open_socket(self, slot: int) -> socket.socket:
+        """A socket of a clone's network. Raises OSError."""
+        _, fds = await self._link.ask("socket", slot=slot)
+        made = socket.socket(fileno=fds[0])
+        made.setblocking(False)
+        return made
+
+    def end_clone(self, slot: int) -> None:
+        """Has the launcher kill all of a clone."""
+        self._link.send(op="end", slot=slot)
+
+    def clone_gone(self, clone: CloneSandbox) -> None:
+        """The clone has given everything up but its slot."""
+        self._clones.discard(clone)
+        self._link.send(op="recycle", slot=clone.slot)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something beside everything else, until the driver closes."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _fresh(self, spec: SandboxSpec, zygote: Zygote) -> ZygoteSandbox:
         slot = await self._take_slot()
@@ -308,8 +320,7 @@ class ZygoteDriver:
         if self._ready:
             slot = self._ready.popleft()
         else:
-            if self._lost:
-                raise PlatformError("sandboxes can't be made any more: the launcher has ended")
+            self._link.check()
             waiter: asyncio.Future[ReadySlot] = self._loop.create_future()
             self._slot_waiters.append(waiter)
             try:
@@ -318,13 +329,11 @@ class ZygoteDriver:
                 if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                     self._offer(waiter.result())
                 raise
-        self._command(op="took")
+        self._link.send(op="took")
         return slot
 
     async def _resize_tmp(self, number: int, size_mib: int) -> None:
-        waiter = self._tmp_waiters[number] = self._loop.create_future()
-        self._command(op="tmp", slot=number, mib=size_mib)
-        await waiter
+        await self._link.ask("tmp", slot=number, mib=size_mib)
 
     def memory_bytes(self) -> int | None:
         """See driver.SandboxDriver."""
@@ -336,12 +345,12 @@ class ZygoteDriver:
 
     def kill_inside(self, slot: int) -> None:
         """Has the launcher kill all of a sandbox but its init."""
-        self._command(op="kill", slot=slot)
+        self._link.send(op="kill", slot=slot)
 
     def forget(self, sandbox: ZygoteSandbox, slot: int) -> None:
         """The sandbox has given everything up but its slot."""
         self._sandboxes.discard(sandbox)
-        self._command(op="recycle", slot=slot)
+        self._link.send(op="recycle", slot=slot)
 
     @property
     def cpu_quota(self) -> bool:
@@ -349,24 +358,21 @@ class ZygoteDriver:
 
     async def close(self) -> None:
         """Ends every sandbox, the fork servers and the launcher."""
+        for task in self._tasks:
+            task.cancel()
+        for clone in list(self._clones):
+            clone.give_up()
         for sandbox in list(self._sandboxes):
-            await sandbox.destroy()
+            sandbox.give_up()
         for slot in self._ready:
             slot.close()
         self._ready.clear()
         for future in self._zygotes.values():
             if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().close()
-        if not self._lost:
-            self._stop_listening()
-            self._control.shutdown(socket.SHUT_WR)
-            # The launcher closes its end when everything is gone from the host.
-            try:
-                async with asyncio.timeout(self._options.end_timeout_s):
-                    while await self._loop.sock_recv(self._control, MAX_COMMAND_BYTES):
-                        pass
-            except TimeoutError:
-                sys.stderr.write("squib launcher: still removing what it has made\n")
-        self._control.close()
+        try:
+            await self._link.close(self._options.end_timeout_s)
+        except TimeoutError:
+            sys.stderr.write("squib launcher: still removing what it has made\n")
         if self.cgroups is not None:
             self.cgroups.close()
