@@ -30,6 +30,7 @@ from squib.clock import SystemClock, SystemEntropy
 from squib.environment.driver import LogSource, SandboxSpec, Wiring
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
+from squib.environment.tracer import Tracer
 from squib.gateway.authorize import Authorizer
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.exchange import Exchange
@@ -39,6 +40,7 @@ from squib.http.server import HttpServer
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
 from squib.invoke.synchronous import InvokeService
+from squib.invoke.tracing import Tracing
 from squib.model.async_event import AcceptedEvent
 from squib.model.function import (
     FUNCTIONS,
@@ -208,7 +210,7 @@ class Daemon:
         invoke = InvokeService(
             Resolver.of(store, entropy.draw),
             self.pool,
-            entropy,
+            Tracing(Tracer(store.traces.put, lambda function: True, clock, entropy), entropy),
             admission,
             meter,
             accept=no_event,

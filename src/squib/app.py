@@ -22,6 +22,7 @@ from squib.access.known import StoredThings
 from squib.access.log_rights import RolePermit
 from squib.access.permissions import Permissions
 from squib.access.resources import ResourceBook
+from squib.access.trace_rights import may_trace
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
 from squib.config.services import s3_options, source_options, upstream_options
@@ -42,6 +43,7 @@ from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
+from squib.environment.tracer import Tracer
 from squib.event_sources.engine import EventSources
 from squib.gateway.actions.table import TABLE
 from squib.gateway.authorize import Authorizer
@@ -63,6 +65,7 @@ from squib.invoke.resolve import Resolver
 from squib.invoke.retirement import retire_replaced
 from squib.invoke.synchronous import InvokeService
 from squib.invoke.telling import Teller
+from squib.invoke.tracing import Tracing
 from squib.invoke.upstream import Upstream
 from squib.model.errors import PlatformError
 from squib.model.function_url import FUNCTION_URLS, FunctionUrlAddress
@@ -249,6 +252,8 @@ class _Parts:
         self._cache = CodeCache(self._data_dir / "code")
         callers = CallerBook(identities, machine.organization.org_id)
         self._permissions = Permissions(identities, callers, ResourceBook(store), clock, machine.organization)
+        tracer = Tracer(store.traces.put, partial(may_trace, self._permissions), clock, entropy)
+        self._tracing = Tracing(tracer, entropy)
         self._pool = Pool(
             driver=driver,
             ensure_code=lambda version: self._activation.ensure_code(version),
@@ -262,6 +267,7 @@ class _Parts:
             extensions=self._cache.extensions_of,
             meter=store.usage.meter,
             log_permit=partial(RolePermit, self._permissions, clock),
+            tracer=tracer,
             options=PoolOptions(
                 max_environments=wanted.max_environments,
                 memory_budget_bytes=wanted.memory_budget << 20,
@@ -294,6 +300,7 @@ class _Parts:
             pool=self._pool,
             meter=meter,
             may_recur=self._dispatcher.may_recur,
+            tracing=self._tracing,
             elsewhere=source_options(settings),
             hand_in=self._teller.hand_in,
             clock=clock,
@@ -338,7 +345,7 @@ class _Parts:
         invoke = InvokeService(
             resolver,
             self._pool,
-            entropy,
+            self._tracing,
             self._admission,
             meter,
             accept=dispatcher.accept,
@@ -400,6 +407,7 @@ class _Parts:
             pool=self._pool,
             admission=self._admission,
             teller=self._teller,
+            tracing=self._tracing,
             meter=store.usage.meter,
             clock=clock,
             entropy=entropy,

@@ -187,6 +187,7 @@ class Scene:
             pool=world.pool,
             admission=self.admission,
             teller=self.teller,
+            tracing=world.tracing,
             delays=delays,
             pace=Pace(lambda: self.admission.taken_count, processors=2, work=lambda: Work(0, 0, 0, 0)),
             **common,

@@ -1,6 +1,7 @@
 """A pool of environments on scripted sandboxes, in a time that passes only while everything waits."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
@@ -11,11 +12,14 @@ from squib.environment.drivers.fake import FakeDriver, FakeSandbox
 from squib.environment.drivers.fake_script import FakeScript
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
+from squib.environment.tracer import Tracer
 from squib.http.exchange import Exchange
+from squib.invoke.tracing import Tracing
 from squib.model.function import CodeRef, FunctionKey, FunctionVersion, LoggingConfig, State
 from squib.model.identity import AccessKey, root_principal
 from squib.model.invocation import Invocation, InvokeOutcome
 from squib.model.log import LogGroupKey
+from squib.model.segment import Segment
 from squib.model.units import (
     AccountId,
     ArchiveDigest,
@@ -156,6 +160,10 @@ class World:
         self.minted: list[str] = []
         self.revoked: list[str] = []
         self.meter = Meter()
+        self.segments: list[dict[str, Any]] = []
+        """What was written of traced invocations."""
+        self.tracer = Tracer(self._keep, lambda function: True, LoopClock(), self.entropy)
+        self.tracing = Tracing(self.tracer, self.entropy)
         self._options = PoolOptions(**options)
         self.pool: Pool
 
@@ -181,6 +189,7 @@ class World:
             endpoint=lambda exchange: Exchange.respond(exchange, 204, ()),
             extensions=lambda function: self.extensions,
             meter=self.meter,
+            tracer=self.tracer,
             options=self._options,
         )
         async with asyncio.TaskGroup() as tasks:
@@ -188,6 +197,10 @@ class World:
             await asyncio.sleep(0)
             await story(self)
             await self.pool.close(60)
+
+    def _keep(self, account_id: AccountId, region: Region, segment: Segment) -> bool:
+        self.segments.append(json.loads(segment.document))
+        return True
 
     def _mint(self, function: FunctionVersion, environment_id: EnvironmentId) -> AccessKey:
         self.minted.append(f"ASIA{environment_id}")

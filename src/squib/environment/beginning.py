@@ -41,11 +41,11 @@ class Beginning:
         now_ms = self._clock.monotonic_ms()
         duration_ms = now_ms - self._started_ms
         if self.is_restored:
-            self._serving.restore = Restore(duration_ms, now_ms - self._runtime_started_ms)
+            self._serving.restored(Restore(duration_ms, now_ms - self._runtime_started_ms))
             self._journal.restore_done(None, duration_ms=duration_ms)
             return
         if is_cold_start:
-            self._serving.cold_init_ms = duration_ms
+            self._serving.initialized(duration_ms)
         self._journal.init_done(None, duration_ms=duration_ms, phase=self.phase)
 
     def failed(self, failure: Failure) -> None:

@@ -49,7 +49,7 @@ class Environment:
         """`group`, `place` and `due_at_ms` are the pool's own."""
         self.environment_id, self.function, self.lifetime = environment_id, function, lifetime
         self.group, self.place, self.due_at_ms = group, 0, float("inf")
-        self.state = State.INIT
+        self.state, self._rows = State.INIT, _ROWS
         self.fault: SquibError | None = None
         self.idle_since_ms = 0.0
         self.started_ms = surroundings.clock.monotonic_ms()
@@ -63,7 +63,6 @@ class Environment:
         self.memory_peak_bytes = self._housing.memory_peak_bytes
         self._drain_logs = self._housing.drain_logs
         self._starts = RuntimeStarts(waits_for_extensions=bool(self._names))
-        self._rows = _ROWS
         self._is_reinit = False  # the invocation's time includes an initialization
         self._payload = b""
         self._failure: Failure | SquibError | None = None
@@ -76,7 +75,7 @@ class Environment:
         self._journal = Journal(
             self._has.log, clock, function, self._drain_logs, self.memory_peak_bytes, lifetime.is_prepared
         )
-        self._serving = Serving(self._journal, clock, surroundings.meter, bills_init=not lifetime.is_prepared)
+        self._serving = Serving(self._journal, surroundings, bills_init=not lifetime.is_prepared)
         self._beginning = Beginning(clock, self._journal, self._serving)
         if lifetime.initialization is Initialization.SNAP_START:
             self._has.tell_credentials(self._api, surroundings.new_id())
@@ -158,6 +157,7 @@ class Environment:
         """The runtime asked for another invocation."""
         if self.state is State.FINISHING and self._extensions is not None and self._extensions.is_waiting:
             self._happen(Event.FINISHED)
+        self._serving.rest()
 
     def on_extension_call(self, exchange: Exchange) -> None:
         """A call of the Extensions API or of one for telemetry; the first may be an internal extension's."""
@@ -472,7 +472,7 @@ class Environment:
                 await self._housing.sandbox.destroy()
         finally:
             self._has.release()
-            self._journal.close()
+            self._serving.close()
             self._happen(Event.DESTROYED)
             self._owner.stopped(self)
 

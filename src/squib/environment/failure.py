@@ -166,12 +166,14 @@ def report(
             duration_ms=duration_ms,
             init_duration_ms=init_duration_ms,
             memory_mib=function.memory_mib,
+            trace=invocation.trace,
         )
     return Report(
         request_id=invocation.request_id,
         duration_ms=min(duration_ms, function.timeout_s * 1000),
         init_duration_ms=init_duration_ms,
         memory_mib=function.memory_mib,
+        trace=invocation.trace,
         status=failure.status,
         error_type=failure.error_type,
         is_platform_failure=failure.is_platform,

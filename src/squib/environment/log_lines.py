@@ -14,6 +14,7 @@ from squib.environment import platform_events as events
 from squib.environment.platform_events import LEVELS, Record, iso_time
 from squib.environment.report import Report
 from squib.model.limits import MAX_LOG_EVENT_BYTES
+from squib.model.trace import Trace
 from squib.model.units import EpochMs
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -117,10 +118,11 @@ class TextLines:
             status = f"Status: {report.status}"
             if report.status == "error":
                 status += f"\tError Type: {report.error_type}"
+        traced = "" if report.trace is None else _traced(report.trace)
         return (
             f"REPORT RequestId: {report.request_id}\tDuration: {report.duration_ms:.2f} ms\t"
             f"Billed Duration: {report.billed_ms} ms\tMemory Size: {report.memory_mib} MB\t"
-            f"Max Memory Used: {report.max_memory_used_mib(peak_bytes)} MB\t{init}{status}\n"
+            f"Max Memory Used: {report.max_memory_used_mib(peak_bytes)} MB\t{init}{status}\n{traced}"
         )
 
     def platform(self, now_ms: EpochMs, kind: str, record: Record) -> str:
@@ -135,6 +137,10 @@ class TextLines:
             listed = ", ".join(one.capitalize() for one in record["types"])
             return f"{word}\tName: {record['name']}\tState: {record['state']}\tTypes: [{listed}]\n"
         return ""  # the lines above say it
+
+
+def _traced(trace: Trace) -> str:
+    return f"XRAY TraceId: {trace.trace_id}\tSegmentId: {trace.function_id}\tSampled: true\t\n"
 
 
 class JsonLines:

@@ -147,6 +147,11 @@ def report(report: Report, peak_bytes: int) -> Record:
         record["spans"] = [
             span("extensionOverhead", report.extensions_since_ms, report.extensions_took_ms),
         ]
+    if report.trace is not None:
+        trace = report.trace
+        value = f"Root={trace.trace_id};Parent={trace.function_id};Sampled=1"
+        tracing = {"spanId": trace.function_id, "type": "X-Amzn-Trace-Id", "value": value}
+        record["tracing"] = tracing
     return _with_error(record, report.status, report.error_type)
 
 

@@ -23,6 +23,7 @@ from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
 from squib.environment.sweeper import NEVER, Sweeper
 from squib.environment.templates import Templates
+from squib.environment.tracer import Tracer
 from squib.environment.view import EnvironmentView
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
@@ -66,12 +67,13 @@ class Pool:
         extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: (),
         log_permit: Callable[[FunctionVersion, str], LogPermit] = lambda function, stream: FullPermit(),
         meter: Meter | None = None,
+        tracer: Tracer | None = None,
         options: PoolOptions | None = None,
     ) -> None:
         """`ensure_code` returns once a version's code lies unpacked. `mint` makes the credentials of an
         environment, `revoke` ends them by access key id; `endpoint` serves squib's own API to functions;
         `extensions` names those to be started with a function; `log_permit` tells what may be written to a
-        function's log stream."""
+        function's log stream; `tracer` writes segments."""
         self._options = options or PoolOptions()
         self._ensure_code = ensure_code
         self._clock = clock
@@ -92,6 +94,7 @@ class Pool:
             endpoint_url=self._options.endpoint_url,
             extensions=extensions,
             meter=meter or Meter(),
+            tracer=tracer,
             new_id=entropy.request_id,
             freeze_after_ms=self._options.freeze_after_ms,
         )

@@ -4,6 +4,7 @@ import math
 
 import msgspec
 
+from squib.model.trace import Trace
 from squib.model.units import EpochMs
 
 
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     extensions_since_ms: EpochMs | None = None
     """Wall clock: the runtime had answered, extensions had not finished yet. None without extensions."""
     extensions_took_ms: float = 0.0
+    trace: Trace | None = None
     is_platform_failure: bool = False
     """Not the function said that it failed: the text form shows the status only then."""
 

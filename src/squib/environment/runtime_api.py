@@ -156,6 +156,8 @@ class RuntimeApi:
     def deliver(self, invocation: Invocation) -> None:
         """Hands the invocation out: now when the runtime waits, or as soon as it asks."""
         self._pending = invocation
+        if invocation.trace is not None:
+            self.tells_next = True
         while self._parked:
             exchange = self._parked.pop()
             if not exchange.gone:

@@ -5,16 +5,17 @@ from typing import TypeAlias
 
 import msgspec
 
-from squib.clock import Clock
 from squib.environment import failure as failures
 from squib.environment.driver import End, EndCause
 from squib.environment.failure import Failure
 from squib.environment.journal import Journal
+from squib.environment.lambda_segments import Span, Start
 from squib.environment.report import Report, Restore
+from squib.environment.surroundings import Surroundings
+from squib.environment.tracer import FunctionTime
 from squib.model.errors import SquibError
 from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
 from squib.model.units import EpochMs
-from squib.store.meter import Meter
 
 Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 """Told the end of one invocation, exactly once; an exception when it was not the function's doing."""
@@ -23,7 +24,7 @@ Done: TypeAlias = Callable[[InvokeOutcome | SquibError], None]
 class Serving:
     """One at a time: `begin`, then `answer` or `fail`; `conclude` after an answer that was not the end."""
 
-    def __init__(self, journal: Journal, clock: Clock, meter: Meter, *, bills_init: bool = True) -> None:
+    def __init__(self, journal: Journal, surroundings: Surroundings, *, bills_init: bool = True) -> None:
         self.invocation: Invocation | None = None
         self.cold_init_ms: float | None = None
         """Of the environment's initialization, to be billed with its first invocation."""
@@ -33,14 +34,35 @@ class Serving:
         """Monotonic: its time is counted from here."""
         self.count = 0
         """Invocations there have been."""
-        self._journal, self._clock, self._meter = journal, clock, meter
+        self._journal, self._clock, self._meter = journal, surroundings.clock, surroundings.meter
+        self._tracer = surroundings.tracer
+        self._traced: FunctionTime | None = None
+        self._start: Start | None = None  # of the environment, until it has had its first invocation
         self._bills_init = bills_init
         self._done: Done | None = None
         self._answered: tuple[Invocation, Failure | None] | None = None
         self._answered_ms = 0.0
 
+    def initialized(self, duration_ms: float) -> None:
+        """The environment is initialized just now, ahead of its first invocation."""
+        self.cold_init_ms = duration_ms
+        self._start = Start("Initialization", self._since(duration_ms))
+
+    def restored(self, restore: Restore) -> None:
+        """It has come out of its snapshot just now, likewise."""
+        self.restore = restore
+        self._start = Start("Restore", self._since(restore.duration_ms))
+
+    def _since(self, duration_ms: float) -> Span:
+        end_s = self._clock.now_ms() / 1000
+        return Span(end_s - duration_ms / 1000, end_s)
+
     def begin(self, invocation: Invocation, done: Done, now_ms: float) -> None:
         """The environment was given an invocation."""
+        if self._traced is not None:
+            self.rest()
+        if invocation.trace is not None and self._tracer is not None:
+            self._traced = self._tracer.begin(invocation, invocation.trace)
         self.invocation, self._done = invocation, done
         self.started_ms = now_ms
         self.count += 1
@@ -60,11 +82,13 @@ class Serving:
         self.invocation = self._done = None
         journal = self._journal
         report = self._report(invocation, failure)
+        if self._traced is not None:
+            self._traced.answered(failure, report.duration_ms, self._start)
         if journal.is_watched:
             journal.runtime_done(report, len(payload))
         if is_over:
             journal.unfinished = report
-            self.cold_init_ms = self.restore = None
+            self.cold_init_ms = self.restore = self._start = None
         else:
             self._answered = (invocation, failure)
             self._answered_ms = self._clock.monotonic_ms()
@@ -93,9 +117,22 @@ class Serving:
             extensions_since_ms=EpochMs(self._clock.now_ms() - int(took_ms)),
             extensions_took_ms=took_ms,
         )
-        self.cold_init_ms = self.restore = None
+        self.cold_init_ms = self.restore = self._start = None
         self._count(invocation, report)
         self._journal.finish()
+        if self._traced is not None:
+            self.rest(failure)
+
+    def rest(self, failure: Failure | None = None) -> None:
+        """A traced invocation is over with all that followed its answer; `failure` is of that."""
+        if self._traced is not None and self.invocation is None and self._answered is None:
+            self._traced.over(failure)
+            self._traced = None
+
+    def close(self) -> None:
+        """The environment is no more."""
+        self.rest()
+        self._journal.close()
 
     def fail(self, failure: Failure | SquibError) -> None:
         """The invocation ends here, whatever the runtime does."""
@@ -106,7 +143,10 @@ class Serving:
         journal = self._journal
         reported = failures.ended(End(cause=EndCause.LOST)) if isinstance(failure, SquibError) else failure
         report = self._report(invocation, reported)
-        self.cold_init_ms = self.restore = None
+        if self._traced is not None:
+            self._traced.answered(reported, report.duration_ms, self._start)
+            self.rest()
+        self.cold_init_ms = self.restore = self._start = None
         journal.drain()
         if journal.is_watched:
             journal.runtime_done(report, 0)

@@ -7,6 +7,7 @@ import msgspec
 from squib.clock import Clock
 from squib.environment.driver import SandboxDriver
 from squib.environment.log_stream import EnvironmentLog
+from squib.environment.tracer import Tracer
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer
@@ -35,6 +36,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     extensions: Callable[[FunctionVersion], tuple[str, ...]] = lambda function: ()
     """The files in its /opt/extensions, as they are started."""
     meter: Meter
+    tracer: Tracer | None = None
+    """Writes the segments of traced invocations."""
     new_id: Callable[[], str]
     """A fresh UUID."""
     freeze_after_ms: float

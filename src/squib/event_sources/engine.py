@@ -20,6 +20,7 @@ from squib.event_sources.sources.kinesis import kinesis_source
 from squib.event_sources.sources.sqs import SqsSource
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
+from squib.invoke.tracing import Tracing
 from squib.invoke.upstream import Upstream, UpstreamOptions
 from squib.model.event_source import SourceKind
 from squib.model.function import FunctionKey
@@ -44,6 +45,7 @@ class EventSources:
         pool: Pool,
         meter: Meter,
         may_recur: Callable[[FunctionKey], bool],
+        tracing: Tracing,
         elsewhere: Mapping[str, UpstreamOptions],
         hand_in: HandIn,
         clock: Clock,
@@ -56,7 +58,7 @@ class EventSources:
         self._queues = store.collection(QUEUES)
         self._conditions = Conditions(store, resolver, judge)
         self._results = Results(store)
-        sender = Sender(resolver, admission, pool, meter, may_recur, clock, entropy)
+        sender = Sender(resolver, admission, pool, meter, may_recur, tracing, clock, entropy)
         tools = Tools(
             sender=sender, conditions=self._conditions, results=self._results, clock=clock, entropy=entropy
         )

@@ -8,9 +8,9 @@ import msgspec
 from squib.clock import Clock, Entropy
 from squib.environment.pool import Pool
 from squib.invoke.admit import Admission
-from squib.invoke.payload import trace_id
 from squib.invoke.resolve import Resolver
-from squib.model.errors import ApiError, PlatformError, ResourceNotFound, TooManyRequests
+from squib.invoke.tracing import Tracing
+from squib.model.errors import ApiError, PlatformError, ResourceNotFound, SquibError, TooManyRequests
 from squib.model.event_source import EventSourceMapping
 from squib.model.function import FunctionKey
 from squib.model.invocation import Invocation, InvokeOutcome
@@ -50,12 +50,13 @@ class Sender:
         pool: Pool,
         meter: Meter,
         may_recur: Callable[[FunctionKey], bool],
+        tracing: Tracing,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
         """`may_recur`: whether a function may invoke itself for ever."""
         self._resolver, self._admission, self._pool = resolver, admission, pool
-        self._meter, self._may_recur = meter, may_recur
+        self._meter, self._may_recur, self._tracing = meter, may_recur, tracing
         self._clock, self._entropy = clock, entropy
 
     async def send(self, mapping: EventSourceMapping, event: bytes, trace_header: str | None) -> Sending:
@@ -64,20 +65,23 @@ class Sender:
         if len(event) > MAX_SYNC_PAYLOAD_BYTES:
             return Refused(TOO_LARGE, is_lasting=True)
         key, now_ms = mapping.function, self._clock.now_ms()
-        header = trace_id(trace_header or "", now_ms=now_ms, token=self._entropy.noise(20))
-        step = advance(header, key.arn())
-        if step.is_recursive and not self._may_recur(key):
-            return Refused("Recursive loop detected", is_lasting=True)
         try:
             target = self._resolver.resolve(
                 key.name, mapping.qualifier, account_id=key.account_id, region=key.region
             )
+            request_id = self._entropy.request_id()
+            given = self._tracing.header(target.function, trace_header or "", request_id, now_ms)
+            step = advance(given, key.arn())
+            if step.is_recursive and not self._may_recur(key):
+                return Refused("Recursive loop detected", is_lasting=True)
+            header, trace = self._tracing.begin(target.function, step.header)
             invocation = Invocation(
-                request_id=self._entropy.request_id(),
+                request_id=request_id,
                 function=target.function,
                 invoked_arn=target.invoked_arn,
                 payload=event,
-                trace_id=step.header,
+                trace_id=header,
+                trace=trace,
                 received_at_ms=now_ms,
             )
             outcome = await self._invoke(invocation)
@@ -94,7 +98,11 @@ class Sender:
     async def _invoke(self, invocation: Invocation) -> InvokeOutcome:
         try:
             with self._admission.lease(invocation.function.key, invocation.function.version):
-                return await self._pool.invoke(invocation)
-        except TooManyRequests:
-            self._meter.throttled(invocation)
+                outcome = await self._pool.invoke(invocation)
+        except SquibError as error:
+            if isinstance(error, TooManyRequests):
+                self._meter.throttled(invocation)
+            self._tracing.served(invocation, error)
             raise
+        self._tracing.served(invocation, outcome)
+        return outcome

@@ -21,6 +21,7 @@ from squib.invoke.async_pace import Pace
 from squib.invoke.records import error_message
 from squib.invoke.resolve import Resolver, Target
 from squib.invoke.telling import Teller
+from squib.invoke.tracing import Tracing
 from squib.model.alias import qualified_key
 from squib.model.async_event import AcceptedEvent, AsyncMetric, Condition, Ending, Progress, StoredEvent
 from squib.model.concurrency import RESERVED_CONCURRENCY
@@ -69,6 +70,7 @@ class Dispatcher:
         pool: Pool,
         admission: Admission,
         teller: Teller,
+        tracing: Tracing,
         meter: Meter,
         clock: Clock,
         entropy: Entropy,
@@ -80,7 +82,7 @@ class Dispatcher:
         self._recursion = store.collection(RECURSION_CONFIGS)
         self._reserved = store.collection(RESERVED_CONCURRENCY)
         self._resolver, self._pool, self._admission = resolver, pool, admission
-        self._teller, self._meter = teller, meter
+        self._teller, self._tracing, self._meter = teller, tracing, meter
         self._clock, self._entropy, self._delays = clock, entropy, delays
         self._pace = pace or Pace(lambda: admission.taken_count)
         self._backlog: Backlog[Entry] = Backlog()
@@ -230,13 +232,16 @@ class Dispatcher:
         if event.is_recursive and not self.may_recur(function):
             self._judge(attempt, Came.RECURSION, RecursiveInvocation(function.name))
             return
+        number = attempt.entry.progress.attempts + 1
+        header, trace = self._tracing.begin_attempt(target.function, event, number)
         invocation = Invocation(
             request_id=event.request_id,
             function=target.function,
             invoked_arn=target.invoked_arn,
             payload=attempt.payload,
             client_context=event.client_context,
-            trace_id=event.trace_id,
+            trace_id=header,
+            trace=trace,
             received_at_ms=now_ms,
         )
         try:
@@ -252,6 +257,8 @@ class Dispatcher:
         self._pace.begun()
         self._saw(AsyncMetric.AGE, event, max(0, now_ms - event.accepted_at_ms))
         done = partial(self._came_back, attempt)
+        if trace is not None:
+            done = partial(self._came_back_traced, attempt, invocation, number)
         if not self._pool.try_invoke(invocation, done):
             self._spawn(self._invoke(invocation, done))
 
@@ -267,6 +274,13 @@ class Dispatcher:
             _log.exception("async_invocation_failed request_id=%s", invocation.request_id)
             outcome = SquibError(str(error))
         done(outcome)
+
+    def _came_back_traced(
+        self, attempt: _Attempt, invocation: Invocation, number: int, outcome: InvokeOutcome | SquibError
+    ) -> None:
+        accepted_at_ms = attempt.event.accepted_at_ms
+        self._tracing.attempted(invocation, outcome, accepted_at_ms=accepted_at_ms, number=number)
+        self._came_back(attempt, outcome)
 
     def _came_back(self, attempt: _Attempt, outcome: InvokeOutcome | SquibError) -> None:
         if isinstance(outcome, ServiceUnavailable):  # squib stops: on disk it is as it was

@@ -5,14 +5,14 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from squib.clock import Entropy
 from squib.environment.pool import Pool
 from squib.invoke.admit import Admission
-from squib.invoke.payload import checked_event, client_context, trace_id
+from squib.invoke.payload import checked_event, client_context
 from squib.invoke.resolve import Resolver
+from squib.invoke.tracing import Tracing
 from squib.model.async_event import AcceptedEvent
 from squib.model.errors import EventTooLarge, RecursiveInvocation, SquibError, TooManyRequests
-from squib.model.function import FunctionKey
+from squib.model.function import FunctionKey, FunctionVersion
 from squib.model.invocation import FunctionFailed, Invocation, InvokeOutcome
 from squib.model.limits import MAX_ASYNC_PAYLOAD_BYTES
 from squib.model.operation import Answered, AuthorizedCall, Handler, OperationResult
@@ -33,7 +33,7 @@ class InvokeService:
         self,
         resolver: Resolver,
         pool: Pool,
-        entropy: Entropy,
+        tracing: Tracing,
         admission: Admission,
         meter: Meter,
         *,
@@ -41,7 +41,7 @@ class InvokeService:
         may_recur: Callable[[FunctionKey], bool],
     ) -> None:
         """`may_recur`: whether a function may invoke itself for ever."""
-        self._resolver, self._pool, self._entropy = resolver, pool, entropy
+        self._resolver, self._pool, self._tracing = resolver, pool, tracing
         self._admission, self._meter = admission, meter
         self._accept, self._may_recur = accept, may_recur
 
@@ -60,9 +60,14 @@ class InvokeService:
         try:
             with self._admission.lease(invocation.function.key, invocation.function.version):
                 outcome = await self._pool.invoke(invocation)
-        except TooManyRequests:
+        except TooManyRequests as throttled:
             self._meter.throttled(invocation)
+            self._tracing.served(invocation, throttled)
             raise
+        except SquibError as error:
+            self._tracing.served(invocation, error)
+            raise
+        self._tracing.served(invocation, outcome)
         return _result(invocation, outcome)
 
     def invoke_promptly(self, call: AuthorizedCall, answered: Answered) -> bool:
@@ -81,12 +86,15 @@ class InvokeService:
             return True
         try:
             lease = self._admission.take(invocation.function.key, invocation.function.version)
-        except TooManyRequests:
+        except TooManyRequests as throttled:
             self._meter.throttled(invocation)
+            self._tracing.served(invocation, throttled)
             raise
 
         def done(outcome: InvokeOutcome | SquibError) -> None:
             lease.release()
+            if invocation.trace is not None:
+                self._tracing.served(invocation, outcome)
             answered(outcome if isinstance(outcome, SquibError) else _result(invocation, outcome))
 
         if self._pool.try_invoke(invocation, done):
@@ -110,7 +118,7 @@ class InvokeService:
         event = checked_event(payload)
         context = client_context(given.get("ClientContext") or "")
         function = target.function.key
-        step = self._step(call, function)
+        step = self._step(call, target.function)
         accepted = AcceptedEvent(
             call.request_id,
             function,
@@ -122,10 +130,10 @@ class InvokeService:
         )
         return self._accept(accepted, event)
 
-    def _step(self, call: AuthorizedCall, function: FunctionKey) -> Step:
+    def _step(self, call: AuthorizedCall, function: FunctionVersion) -> Step:
         given = call.headers.get("x-amzn-trace-id", "")
-        header = trace_id(given, now_ms=call.received_at_ms, token=self._entropy.noise(20))
-        return advance(header, function.arn())
+        header = self._tracing.header(function, given, call.request_id, call.received_at_ms)
+        return advance(header, function.key.arn())
 
     def _invocation(self, call: AuthorizedCall) -> Invocation | None:
         """What is to run, checked; None for a dry run. Raises ApiError."""
@@ -142,16 +150,18 @@ class InvokeService:
         if kind == "DryRun":
             return None
         function = target.function.key
-        step = self._step(call, function)
+        step = self._step(call, target.function)
         if step.is_recursive and not self._may_recur(function):
             raise RecursiveInvocation(function.name)
+        header, trace = self._tracing.begin(target.function, step.header)
         return Invocation(
             request_id=call.request_id,
             function=target.function,
             invoked_arn=target.invoked_arn,
             payload=event,
             client_context=context,
-            trace_id=step.header,
+            trace_id=header,
+            trace=trace,
             wants_log_tail=given.get("LogType") == "Tail",
             received_at_ms=call.received_at_ms,
         )

@@ -124,6 +124,7 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str = "x86_64"
     package_type: str = "Zip"
     tracing_mode: str = "PassThrough"
+    """`Active`: see `model.trace`."""
     snap_start: str = "None"
     """`SnapStart.ApplyOn`."""
     snap_start_status: str = "Off"

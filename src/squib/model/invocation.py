@@ -5,6 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from squib.model.function import FunctionVersion
+from squib.model.trace import Trace
 from squib.model.units import EpochMs, RequestId
 
 
@@ -19,6 +20,9 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     client_context: str = ""
     """JSON text, already decoded from base64; empty when absent."""
     trace_id: str
+    """The header."""
+    trace: Trace | None = None
+    """There when it is sampled, and the function is traced."""
     wants_log_tail: bool = False
     received_at_ms: EpochMs
 

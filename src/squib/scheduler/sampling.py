@@ -10,16 +10,16 @@ RESERVOIR_PER_S: Final = 1
 FIXED_RATE: Final = 0.05
 
 
-class Sampling(NamedTuple):
-    """One decision, and what is to be remembered for the next."""
+class Reserved(NamedTuple):
+    """Who was first, and in which second."""
 
-    is_sampled: bool
-    reserved_s: int
-    """The second that has had its first request."""
+    at_s: int = -1
+    request_id: str = ""
 
 
-def sample(reserved_s: int, *, now_s: int, draw: float) -> Sampling:
-    """Whether a request is traced. `reserved_s` is what the last decision gave; 0 at first."""
-    if now_s != reserved_s:
-        return Sampling(is_sampled=True, reserved_s=now_s)
-    return Sampling(draw < FIXED_RATE, reserved_s)
+def sample(reserved: Reserved, request_id: str, *, now_s: int, draw: float) -> tuple[bool, Reserved]:
+    """Whether a request is traced, and what to remember for the next. One that was first stays it: a request
+    may be asked about again, when it could not be served the prompt way."""
+    if now_s != reserved.at_s:
+        return True, Reserved(now_s, request_id)
+    return request_id == reserved.request_id or draw < FIXED_RATE, reserved

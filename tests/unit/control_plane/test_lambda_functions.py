@@ -63,7 +63,6 @@ UNBUILT: list[tuple[str, Any]] = [
     ("KMSKeyArn", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"),
     ("PackageType", "Image"),
     ("PublishTo", "LATEST_PUBLISHED"),
-    ("TracingConfig", {"Mode": "Active"}),
     ("ImageConfig", {"Command": ["x"]}),
     ("TenancyConfig", {"TenantIsolationMode": "PER_TENANT"}),
     ("CapacityProviderConfig", {"LambdaManagedInstancesCapacityProviderConfig": {}}),

@@ -96,7 +96,7 @@ def service(
     return InvokeService(
         resolver,
         world.pool,
-        world.entropy,
+        world.tracing,
         admission,
         world.meter,
         accept=accept,

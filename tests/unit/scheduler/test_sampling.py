@@ -2,19 +2,25 @@
 
 from random import Random
 
-from squib.scheduler.sampling import sample
+from squib.scheduler.sampling import Reserved, sample
 
 
 def test_first_request_of_each_second_is_traced() -> None:
-    first = sample(0, now_s=10, draw=0.99)
-    assert first.is_sampled
-    assert not sample(first.reserved_s, now_s=10, draw=0.99).is_sampled
-    assert sample(first.reserved_s, now_s=11, draw=0.99).is_sampled
+    is_sampled, reserved = sample(Reserved(), "a", now_s=10, draw=0.99)
+    assert is_sampled
+    assert sample(reserved, "b", now_s=10, draw=0.99) == (False, reserved)
+    assert sample(reserved, "c", now_s=11, draw=0.99) == (True, Reserved(11, "c"))
+
+
+def test_request_that_was_first_is_so_when_it_is_asked_about_again() -> None:
+    _, reserved = sample(Reserved(), "a", now_s=10, draw=0.99)
+    assert sample(reserved, "a", now_s=10, draw=0.99) == (True, reserved)
 
 
 def test_a_twentieth_of_the_others_is_traced() -> None:
-    assert sample(10, now_s=10, draw=0.049).is_sampled
-    assert not sample(10, now_s=10, draw=0.05).is_sampled
+    first = Reserved(10, "a")
+    assert sample(first, "b", now_s=10, draw=0.049)[0]
+    assert not sample(first, "b", now_s=10, draw=0.05)[0]
     random = Random(1)
-    taken = sum(sample(10, now_s=10, draw=random.random()).is_sampled for _ in range(10_000))
+    taken = sum(sample(first, "b", now_s=10, draw=random.random())[0] for _ in range(10_000))
     assert 430 < taken < 570

@@ -40,6 +40,7 @@ from squib.model.function import (
 from squib.model.limits import MAX_FUNCTION_NAME_LENGTH
 from squib.model.operation import AuthorizedCall, Handler, OperationResult
 from squib.model.runtime import check_snap_start
+from squib.model.trace import ACTIVE
 from squib.model.units import ArchiveDigest
 from squib.store.base import Store, Transaction
 
@@ -106,6 +107,7 @@ class ChangeService:
         check_snap_start(fields.get("snap_start", "None"), fields["runtime"], fields.get("ephemeral_mib", 0))
         self._check_role(fields)
         self._check_dead_letters(key, fields["role_arn"], fields.get("dead_letter_arn"))
+        self._check_tracing(key, fields["role_arn"], fields.get("tracing_mode"))
         tags: Mapping[str, str] = dict(given.get("Tags") or {})
         check_tags(tags)
         arns: Sequence[str] = given.get("Layers") or ()
@@ -203,6 +205,9 @@ class ChangeService:
             role_arn = fields.get("role_arn", before.role_arn)
             target_arn = fields.get("dead_letter_arn", before.dead_letter_arn)
             self._check_dead_letters(reference.key, role_arn, target_arn)
+        if fields.keys() & {"role_arn", "tracing_mode"}:
+            mode = fields.get("tracing_mode", before.tracing_mode)
+            self._check_tracing(reference.key, fields.get("role_arn", before.role_arn), mode)
         if fields.get("timeout_s", 0) > before.timeout_s:
             longer = msgspec.structs.replace(before, timeout_s=fields["timeout_s"])
             await check_fed(self._store.memory, longer, self._feeds)
@@ -282,6 +287,14 @@ class ChangeService:
             raise InvalidParameterValue(
                 f"The provided execution role does not have permissions to call {call} on {service}"
             )
+
+    def _check_tracing(self, function: FunctionKey, role_arn: str, mode: str | None) -> None:
+        if mode == ACTIVE:
+            for call in ("PutTraceSegments", "PutTelemetryRecords"):
+                if not self._may(role_arn, function.name, f"xray:{call}", "*"):
+                    raise InvalidParameterValue(
+                        f"The provided execution role does not have permissions to call {call} on XRAY"
+                    )
 
     async def _store_archive(self, content: bytes, plan: ArchivePlan) -> CodeRef:
         digest = await self._store.blobs.put(content)

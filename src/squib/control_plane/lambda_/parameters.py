@@ -56,7 +56,6 @@ _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
     "KMSKeyArn": _falsy,
     "PackageType": lambda value: value == "Zip",
     "SourceKMSKeyArn": _falsy,
-    "TracingConfig": lambda value: value.get("Mode", "PassThrough") == "PassThrough",
     "VpcConfig": _without("Ipv6AllowedForDualStack"),
 }
 """Parameters that squib does not build yet: the values that ask for nothing, and are therefore taken."""
@@ -178,6 +177,8 @@ def fields(given: Input, *, account_id: AccountId) -> dict[str, Any]:
         changed["ephemeral_mib"] = given["EphemeralStorage"]["Size"]
     if given.get("SnapStart") is not None:
         changed["snap_start"] = given["SnapStart"].get("ApplyOn") or "None"
+    if (given.get("TracingConfig") or {}).get("Mode") is not None:
+        changed["tracing_mode"] = given["TracingConfig"]["Mode"]
     if given.get("DeadLetterConfig") is not None:
         changed["dead_letter_arn"] = _dead_letter(given["DeadLetterConfig"].get("TargetArn"))
     if given.get("VpcConfig") is not None:
@@ -202,7 +203,10 @@ _PLAIN: Final = {
 }
 _NO_VPC: Final = {"Ipv6AllowedForDualStack": False, "SecurityGroupIds": [], "SubnetIds": [], "VpcId": ""}
 CONFIGURATION: Final = frozenset(
-    (*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig", "SnapStart")
+    (
+        *(*_PLAIN, "Environment", "EphemeralStorage", "LoggingConfig", "DeadLetterConfig"),
+        *("SnapStart", "TracingConfig"),
+    )
 )
 """Configuration parameters that take effect."""
 

@@ -49,6 +49,8 @@ def assemble(stored: StoredTrace) -> Assembled:
         else:
             below = parent.get("subsegments")
             parent["subsegments"] = [*(below if isinstance(below, list) else ()), document]
+    parents = {one["id"]: one.get("parent_id") for one in segments}
+    segments.sort(key=lambda one: (round(one["start_time"] * 1000), _depth(one["id"], parents)))
     return Assembled(stored, segments)
 
 
@@ -74,6 +76,14 @@ def encoded(document: Document, stored: StoredTrace) -> str:
         return msgspec.json.encode(document).decode()
     except RecursionError:  # its sender nested it as deep as could just be read
         return next(one for one in stored.documents if _decode(one)["id"] == document["id"]).decode()
+
+
+def _depth(segment_id: str, parents: dict[str, str | None]) -> int:
+    """How many segments it is below: callers come before what they call in the same millisecond."""
+    depth, at = 0, parents[segment_id]
+    while at in parents and depth < _MAX_DEPTH:
+        depth, at = depth + 1, parents[at]
+    return depth
 
 
 def _leads_up(segment_id: str, above: dict[str, str]) -> bool:
