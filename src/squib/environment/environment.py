@@ -49,13 +49,13 @@ class Environment:
         """`group`, `place` and `due_at_ms` are the pool's own."""
         self.environment_id, self.function, self.lifetime = environment_id, function, lifetime
         self.group, self.place, self.due_at_ms = group, 0, float("inf")
-        self.state, self._rows = State.INIT, _ROWS
+        self.state = State.INIT
         self.fault: SquibError | None = None
         self.idle_since_ms = 0.0
         self.started_ms = surroundings.clock.monotonic_ms()
         self.deadline_ms = 0.0
         """Of the initialization or of the invocation; monotonic."""
-        self._owner, self._with = owner, surroundings
+        self._owner, self._with, clock = owner, surroundings, surroundings.clock
         self._names = surroundings.extensions(function)
         self._api = RuntimeApi(self, extension_count=min(len(self._names), MAX_EXTENSIONS))
         self._has = Belongings(surroundings, function, environment_id)
@@ -63,6 +63,7 @@ class Environment:
         self.memory_peak_bytes = self._housing.memory_peak_bytes
         self._drain_logs = self._housing.drain_logs
         self._starts = RuntimeStarts(waits_for_extensions=bool(self._names))
+        self._rows = _ROWS
         self._is_reinit = False  # the invocation's time includes an initialization
         self._payload = b""
         self._failure: Failure | SquibError | None = None
@@ -71,7 +72,6 @@ class Environment:
         self._is_invoke_due = False  # extensions are to be told of the invocation
         self._deadline_epoch_ms = EpochMs(0)
         self._shutdown: ShutdownPhase | None = None  # while it lasts
-        clock = surroundings.clock
         self._journal = Journal(
             self._has.log, clock, function, self._drain_logs, self.memory_peak_bytes, lifetime.is_prepared
         )

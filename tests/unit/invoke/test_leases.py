@@ -82,6 +82,7 @@ class Life:
             world.pool,
             world.meter,
             lambda key: False,
+            world.tracing,
             LoopClock(),
             world.entropy,
         )

@@ -51,6 +51,7 @@ def sender(scene: Scene) -> Sender:
         scene.world.pool,
         scene.world.meter,
         lambda key: False,
+        scene.world.tracing,
         LoopClock(),
         scene.world.entropy,
     )
