@@ -19,6 +19,8 @@ from squib.model.policy import Effect, PolicyDocument, PolicyType, Statement
 from squib.store.identities import Identities
 
 _MAX_REMEMBERED: Final = 2_048  # our own choice, of principals: each is some 2 KB
+_MAX_STATEMENTS: Final = 32_768  # our own choice, of theirs: a compiled one takes about 2 KB
+_MAX_POLICIES: Final = 1_024  # our own choice, compiled and remembered by their text
 _TYPES: Final = {
     PrincipalKind.ROOT: "Account",
     PrincipalKind.USER: "User",
@@ -43,8 +45,15 @@ class CallerView(NamedTuple):
 class CallerBook:
     """Views of principals. On the event loop only."""
 
-    def __init__(self, identities: Identities, org_id: str | None = None) -> None:
-        """`org_id` names the organization that all accounts are in, if any (aws:PrincipalOrgID)."""
+    def __init__(
+        self,
+        identities: Identities,
+        org_id: str | None = None,
+        *,
+        max_statements: int = _MAX_STATEMENTS,
+    ) -> None:
+        """`org_id` names the organization that all accounts are in, if any (aws:PrincipalOrgID).
+        `max_statements` may be remembered before all are forgotten: principals choose their session's."""
         self._identities = identities
         self._org_id = org_id
         self._generation = -1
@@ -52,6 +61,7 @@ class CallerBook:
             int, tuple[Principal, CallerView]
         ] = {}  # by the principal's id, which is kept alive
         self._sets: dict[str, PolicySet] = {}  # identity-based policies by ARN of the user or role
+        self._max_statements, self._statements = max_statements, 0  # of all that is remembered
 
     def of(self, principal: Principal) -> CallerView:
         """The view of a principal whose credentials are valid. One whose user or role is gone may nothing."""
@@ -59,10 +69,12 @@ class CallerBook:
         known = self._views.get(id(principal))
         if known is not None:
             return known[1]
+        if len(self._views) >= _MAX_REMEMBERED or self._statements >= self._max_statements:
+            self._forget()
         view = self._look(principal)
-        if len(self._views) >= _MAX_REMEMBERED:
-            self._views.clear()
         self._views[id(principal)] = (principal, view)
+        for own in (view.policies.boundary, view.policies.session):
+            self._statements += 0 if own is None else len(own.statements)
         return view
 
     def of_entity(self, entity: User | Role) -> CallerPolicies:
@@ -74,8 +86,12 @@ class CallerBook:
         generation = self._identities.generation
         if generation != self._generation:
             self._generation = generation
-            self._views.clear()
-            self._sets.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._views.clear()
+        self._sets.clear()
+        self._statements = 0
 
     def _look(self, principal: Principal) -> CallerView:
         entity = self._identities.entity_of(principal)
@@ -100,6 +116,7 @@ class CallerBook:
         found = self._sets.get(entity.arn)
         if found is None:
             found = self._sets[entity.arn] = PolicySet(PolicyType.IDENTITY, self._identity_policies(entity))
+            self._statements += len(found.statements)
         return found
 
     def _identity_policies(self, entity: User | Role) -> Iterator[CompiledPolicy]:
@@ -131,20 +148,26 @@ class CallerBook:
         session = principal.session
         if session is None or not (session.policies or session.policy_arns):
             return None
-        passed = [_compiled(PolicyType.SESSION, "session policy", text) for text in session.policies]
+        passed = [
+            compile_policy(PolicyType.SESSION, "session policy", _read(text)) for text in session.policies
+        ]
         attached = self._managed(PolicyType.SESSION, session.policy_arns)
         return PolicySet(PolicyType.SESSION, [*passed, *attached])
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=_MAX_POLICIES)
 def _compiled(policy_type: PolicyType, policy_id: str, text: str) -> CompiledPolicy:
     """Kept by its text: when one policy of a caller changes, the others need not be compiled again."""
     return compile_policy(policy_type, policy_id, document_of(text))
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=_MAX_POLICIES)
 def document_of(text: str) -> PolicyDocument:
     """A stored document of a caller. One that cannot be read denies everything."""
+    return _read(text)
+
+
+def _read(text: str) -> PolicyDocument:
     try:
         return parse_document(text, PolicyType.IDENTITY)
     except ApiError:

@@ -31,7 +31,8 @@ from squib.store.key_uses import KeyUses
 from squib.store.sealing import Seal, SealBroken
 from squib.store.session_tokens import SessionTokens
 
-_MAX_REMEMBERED: Final = 8_192  # our own choice, of each kind: opening a sealed key takes some 10 us
+_MAX_REMEMBERED: Final = 8_192  # our own choice, of users' keys: opening a sealed one takes some 10 us
+_MAX_SESSIONS: Final = 2_048  # our own choice: with its tags and policies, each takes up to 25 KB
 
 
 class KeyRing:
@@ -114,7 +115,7 @@ class KeyRing:
             key = self._tokens.unpack(key_id, token)
             if key is None:
                 return None
-            if len(self._of_sessions) >= _MAX_REMEMBERED:
+            if len(self._of_sessions) >= _MAX_SESSIONS:
                 self._of_sessions.clear()
             self._of_sessions[token] = key
         if key.access_key_id != key_id:

@@ -1,6 +1,7 @@
 """The caller's side of decisions: which policies count, and that a change counts at once."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 
 from squib.access.callers import CallerBook
 from squib.clock import SystemClock
+from squib.iam.compiled import CompiledStatement
 from squib.iam.context import Context
 from squib.iam.evaluate import Outcome, Request, evaluate
 from squib.model.entity import GROUPS, ROLES, USERS, Group, Role, User, entity_key
@@ -208,3 +210,28 @@ def test_a_stored_document_that_cannot_be_read_denies(tmp_path: Path) -> None:
         assert world.outcome(user_principal(one)) is Outcome.EXPLICIT_DENY
 
     run(tmp_path, check)
+
+
+def test_policies_that_sessions_bring_along_are_remembered_in_bounds(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with await open_store(StoreOptions(data_dir=tmp_path), SystemClock()) as store:
+            world = World(store)
+            one = role(inline={"p": document()})
+            await world.put(ROLES, "r", one)
+            book = CallerBook(Identities(store), max_statements=20)
+            sessions = [session_of(one, policies=(document(action=f"a:{n}"),)) for n in range(100)]
+            gc.collect()
+            before = _compiled_statements()
+            views = [book.of(session) for session in sessions]
+            assert book.of(sessions[-1]) is views[-1]
+            del views
+            gc.collect()
+            assert _compiled_statements() - before <= 20
+            again = book.of(sessions[0])
+            assert again.policies.session is not None and len(again.policies.session.statements) == 1
+
+    asyncio.run(main())
+
+
+def _compiled_statements() -> int:
+    return sum(isinstance(one, CompiledStatement) for one in gc.get_objects())
