@@ -25,7 +25,7 @@ from squib.access.resources import ResourceBook
 from squib.access.trace_rights import may_trace
 from squib.clock import SystemClock, SystemEntropy
 from squib.config import Settings
-from squib.config.services import s3_options, source_options, upstream_options
+from squib.config.elsewhere import s3_options
 from squib.control_plane import registry
 from squib.control_plane.cloudwatch import CloudWatchService
 from squib.control_plane.iam import IamService
@@ -291,7 +291,7 @@ class _Parts:
         meter = store.usage.meter
         self._watch = ConcurrencyWatch(ledger.take_peaks, self._pool.take_use, meter, clock)
         resolver = Resolver.of(store, entropy.draw)
-        self._asynchronous(store, resolver, clock, entropy)
+        self._asynchronous(machine, store, resolver, clock, entropy)
         self._event_sources = EventSources(
             store=store,
             resolver=resolver,
@@ -301,7 +301,7 @@ class _Parts:
             meter=meter,
             may_recur=self._dispatcher.may_recur,
             tracing=self._tracing,
-            elsewhere=source_options(settings),
+            elsewhere=machine.elsewhere,
             hand_in=self._teller.hand_in,
             clock=clock,
             entropy=entropy,
@@ -382,13 +382,18 @@ class _Parts:
         self._http = HttpServer(self._gateway.on_exchange, limits, on_too_large=self._gateway.on_too_large)
 
     def _asynchronous(
-        self, store: SqliteStore, resolver: Resolver, clock: SystemClock, entropy: SystemEntropy
+        self,
+        machine: Machine,
+        store: SqliteStore,
+        resolver: Resolver,
+        clock: SystemClock,
+        entropy: SystemEntropy,
     ) -> None:
         delays = RetryDelays.of_seconds(self._settings.asynchronous.async_retry_delays)
         self._destinations = Destinations(
             store,
             self._permissions,
-            Upstream(upstream_options(self._settings)),
+            Upstream(machine.elsewhere),
             lambda event, payload: self._dispatcher.accept(event, payload),
             clock,
             entropy,

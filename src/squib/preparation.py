@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from squib.access.organization import Organization
 from squib.config import Settings
+from squib.config.elsewhere import elsewhere
 from squib.environment import privileges
 from squib.environment.drivers.sandbox import start_launcher
 from squib.environment.launcher import LauncherOptions
 from squib.environment.rootfs import root_spec
 from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
+from squib.invoke.upstream import Elsewhere
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS
 from squib.model.runtime import SUPPORTED
@@ -32,6 +34,7 @@ class Machine:
     launcher: socket.socket | None
     """Control socket of the launcher; None for plain isolation."""
     organization: Organization
+    elsewhere: Elsewhere
     is_isolation_wished: bool
     """The user asked for a sandbox: nothing less will do."""
 
@@ -40,6 +43,7 @@ def prepare(settings: Settings, account: privileges.Account | None) -> Machine:
     """Binds the port, looks for runtimes, starts the launcher. Raises PlatformError."""
     wanted = settings.identity.organization
     organization = Organization() if wanted is None else Organization.read(wanted)
+    services = elsewhere(settings)
     listener = _listen(settings.server.host, settings.server.port)
     search = RuntimeSearch(
         extra_paths=settings.runtimes.runtime_path, runtime_dir=settings.runtimes.runtime_dir
@@ -51,7 +55,7 @@ def prepare(settings: Settings, account: privileges.Account | None) -> Machine:
         launcher = _start_launcher(settings, account, listener.getsockname()[1], runtimes)
     names = SUPPORTED.union(known_names()) - runtimes.keys()
     unavailable = {name: unavailable_reason(name, search) for name in names}
-    return Machine(listener, runtimes, unavailable, launcher, organization, wished == "sandbox")
+    return Machine(listener, runtimes, unavailable, launcher, organization, services, wished == "sandbox")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -18,7 +18,8 @@ KEY: Final = {"aws_access_key_id": "elsewhere", "aws_secret_access_key": "secret
 class Moto:
     """One server, as a context manager. Skips the test where it is not installed."""
 
-    def __init__(self) -> None:
+    def __init__(self, account_id: str = "000000000000") -> None:
+        self._account_id = account_id
         self._command = program("moto/bin/moto_server")
         self.url = ""
 
@@ -30,7 +31,7 @@ class Moto:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=CLIENTS,
-            env=clean_environment(MOTO_ACCOUNT_ID="000000000000", PYTHONUNBUFFERED="1"),
+            env=clean_environment(MOTO_ACCOUNT_ID=self._account_id, PYTHONUNBUFFERED="1"),
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -1,5 +1,6 @@
 """A squib of a test's own: the real command in a process, and clients of the AWS SDK for it."""
 
+import copy
 import itertools
 import json
 import os
@@ -88,6 +89,7 @@ class Squib:
         self.user = user
         self.variables = dict(variables or {})
         self.url = ""
+        self.account_id: str | None = None
         self.tags: set[str] = set()
         self.seen: dict[int, Process] = {}
         """Every process it has been seen to have, for the search for leftovers."""
@@ -248,8 +250,16 @@ class Squib:
     def root_key(self) -> tuple[str, str]:
         """Access key id and secret of the account's root."""
         stored = json.loads((self.data_dir / "credentials.json").read_text())
-        key = stored["accounts"][stored["default_account_id"]]
+        key = stored["accounts"][self.account_id or stored["default_account_id"]]
         return key["access_key_id"], key["secret_access_key"]
+
+    def of_account(self, account_id: str) -> "Squib":
+        """The same squib for another account's root, until it is started again. The account is made when it
+        is not there."""
+        self.command("account", "create", "--data-dir", str(self.data_dir), account_id)
+        other = copy.copy(self)
+        other.account_id, other._clients = account_id, {}
+        return other
 
     def client(self, service: str = "lambda", region: str = "eu-west-1", **more: Any) -> Any:
         """A client of the AWS SDK, signing with the root key; retries nothing."""

@@ -316,6 +316,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "none",
         has_flag=False,
     ),
+    Option(
+        "accounts_elsewhere",
+        Sources,
+        FILE,
+        None,
+        "TOML file of services elsewhere and keys for them, by account: see docs/elsewhere.md. Options such "
+        "as sqs_endpoint are for account_id alone.",
+        "none: other accounts have nothing elsewhere",
+    ),
     *_elsewhere("sqs", "Queues that feed functions, where squib has none of that name", "SQS"),
     *_elsewhere("kinesis", "Kinesis streams that feed functions", "Kinesis"),
     *_elsewhere("dynamodb", "DynamoDB streams that feed functions", "DynamoDB Streams"),

@@ -77,6 +77,8 @@ class Asynchronous:
 class Sources:
     """Where queues and streams are that feed functions and are not squib's own."""
 
+    accounts_elsewhere: Path | None
+    """The file of what other accounts have elsewhere."""
     sqs_endpoint: str | None
     sqs_access_key_id: str | None
     sqs_secret_access_key: str | None = field(repr=False)

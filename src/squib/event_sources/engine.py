@@ -10,7 +10,7 @@ from squib.event_sources.base import Source, Tools
 from squib.event_sources.conditions import Conditions, Judge
 from squib.event_sources.discards import Discards, HandIn
 from squib.event_sources.manager import Manager
-from squib.event_sources.own_queue import OwnQueue
+from squib.event_sources.own_queue import GONE, OwnQueue
 from squib.event_sources.queue_access import QueueAccess
 from squib.event_sources.remote_queue import RemoteQueue
 from squib.event_sources.results import Results
@@ -21,10 +21,11 @@ from squib.event_sources.sources.sqs import SqsSource
 from squib.invoke.admit import Admission
 from squib.invoke.resolve import Resolver
 from squib.invoke.tracing import Tracing
-from squib.invoke.upstream import Upstream, UpstreamOptions
+from squib.invoke.upstream import Elsewhere, Upstream
 from squib.model.event_source import SourceKind
 from squib.model.function import FunctionKey
 from squib.model.queue import QUEUES, QueueKey
+from squib.model.units import AccountId
 from squib.store.base import Store
 from squib.store.meter import Meter
 
@@ -46,12 +47,12 @@ class EventSources:
         meter: Meter,
         may_recur: Callable[[FunctionKey], bool],
         tracing: Tracing,
-        elsewhere: Mapping[str, UpstreamOptions],
+        elsewhere: Elsewhere,
         hand_in: HandIn,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """`elsewhere`: where sources are that are not squib's own, by service; `hand_in` has failure
+        """`elsewhere`: where sources are that are not squib's own; `hand_in` has failure
         destinations told."""
         self._store = store
         self._elsewhere = Upstream(elsewhere, at_once=_CALLS_AT_ONCE, timeout_s=_ANSWER_TIMEOUT_S)
@@ -83,7 +84,12 @@ class EventSources:
         """Nothing more is taken from any source."""
         self._manager.stop()
 
-    async def _queue(self, key: QueueKey) -> QueueAccess:
-        if self._queues.peek(key) is None and self._elsewhere.has("sqs"):
-            return RemoteQueue(self._elsewhere, key)
-        return OwnQueue(self._store, key)
+    async def _queue(self, account_id: AccountId, key: QueueKey) -> QueueAccess:
+        if self._queues.peek(key) is None and self._elsewhere.has(account_id, "sqs"):
+            return RemoteQueue(self._elsewhere, account_id, key)
+        return OwnQueue(self._store, key, gone=self._gone(account_id))
+
+    def _gone(self, account_id: AccountId) -> str:
+        if not self._elsewhere.has_any("sqs"):
+            return GONE
+        return f"{GONE} here, and this squib was not told of any SQS for account {account_id}"

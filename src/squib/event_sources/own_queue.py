@@ -21,12 +21,14 @@ class OwnQueue:
     max_receive_count = _MAX_AT_ONCE
     is_elsewhere = False
 
-    def __init__(self, store: Store, key: QueueKey) -> None:
+    def __init__(self, store: Store, key: QueueKey, *, gone: str = GONE) -> None:
+        """`gone`: what is said while there is no such queue."""
+        self._gone = gone
         self._queues, self._definitions = store.queues, store.collection(QUEUES)
         self._key, self._arn = key, key.arn
 
     def problem(self) -> str | None:
-        return GONE if self._definitions.peek(self._key) is None else None
+        return self._gone if self._definitions.peek(self._key) is None else None
 
     async def visibility_s(self) -> int:
         return self._definition().visibility_timeout_s
@@ -37,7 +39,7 @@ class OwnQueue:
                 self._key, max_count=max_count, visibility_timeout_s=visibility_s, wait_ms=int(wait_ms)
             )
         except QueueDoesNotExist as error:
-            raise QueueGone(GONE) from error
+            raise QueueGone(self._gone) from error
         except (ApiError, PlatformError) as error:
             raise QueueFailed(str(error)) from error
         return [
@@ -61,12 +63,12 @@ class OwnQueue:
         try:
             await self._queues.delete(self._key, handles)
         except QueueDoesNotExist as error:
-            raise QueueGone(GONE) from error
+            raise QueueGone(self._gone) from error
         except (ApiError, PlatformError) as error:
             raise QueueFailed(str(error)) from error
 
     def _definition(self) -> Queue:
         queue = self._definitions.peek(self._key)
         if queue is None:
-            raise QueueGone(GONE)
+            raise QueueGone(self._gone)
         return queue

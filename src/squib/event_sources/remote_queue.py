@@ -8,6 +8,7 @@ from squib.event_sources.queue_access import Message, QueueFailed, QueueGone
 from squib.event_sources.queue_record import message_record
 from squib.invoke.upstream import Upstream, UpstreamError
 from squib.model.queue import MessageAttribute, QueueKey
+from squib.model.units import AccountId
 
 _MAX_COUNT: Final = 10  # of one call, SQS
 _MAX_WAIT_S: Final = 5  # squib's choice: a call can't be taken back, and the end of squib waits for it
@@ -21,8 +22,9 @@ class RemoteQueue:
     max_receive_count = _MAX_COUNT
     is_elsewhere = True
 
-    def __init__(self, upstream: Upstream, key: QueueKey) -> None:
-        self._upstream, self._key = upstream, key
+    def __init__(self, upstream: Upstream, account_id: AccountId, key: QueueKey) -> None:
+        """`account_id`: whose keys are used, whoever the queue belongs to."""
+        self._upstream, self._account_id, self._key = upstream, account_id, key
         self._url: str | None = None
         self._visibility_s = 0
         self._looked_at_s = float("-inf")
@@ -86,6 +88,7 @@ class RemoteQueue:
         try:
             if self._url is None:
                 answer = await self._upstream.call(
+                    self._account_id,
                     "sqs",
                     self._key.region,
                     "get_queue_url",
@@ -94,7 +97,7 @@ class RemoteQueue:
                 )
                 self._url = answer["QueueUrl"]
             return await self._upstream.call(
-                "sqs", self._key.region, operation, QueueUrl=self._url, **parameters
+                self._account_id, "sqs", self._key.region, operation, QueueUrl=self._url, **parameters
             )
         except UpstreamError as error:
             if error.code in _GONE:

@@ -37,9 +37,10 @@ class StreamSource:
         self._service, self._needs, self._access = service, needs, access
 
     async def check(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
-        if not self._upstream.has(self._service):
+        if not self._upstream.has(mapping.account_id, self._service):
             raise UnsupportedParameter(
-                "CreateEventSourceMapping", f"EventSourceArn ({mapping.kind}, without an endpoint for it)"
+                "CreateEventSourceMapping",
+                f"EventSourceArn ({mapping.kind}: this squib was not told of any for {mapping.account_id})",
             )
         arn = mapping.source_arn or ""
         access = self._access(mapping, function.role_arn)

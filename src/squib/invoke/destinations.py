@@ -135,6 +135,7 @@ class Destinations:
                     await self._put_event(region, arn, delivery)
                 case _:
                     await self._upstream.call(
+                        delivery.function.account_id,
                         "s3",
                         region,
                         "put_object",
@@ -198,9 +199,8 @@ class Destinations:
             for name, value in delivery.attributes.items()
         }
         more = {"MessageAttributes": attributes} if attributes else {}
-        await self._upstream.call(
-            "sns", region, "publish", TopicArn=arn, Message=delivery.body.decode(), **more
-        )
+        account_id, message = delivery.function.account_id, delivery.body.decode()
+        await self._upstream.call(account_id, "sns", region, "publish", TopicArn=arn, Message=message, **more)
 
     async def _put_event(self, region: Region, arn: str, delivery: Delivery) -> None:
         outcome = "Success" if delivery.is_success else "Failure"
@@ -211,7 +211,8 @@ class Destinations:
             "EventBusName": arn,
             "Resources": [arn, delivery.qualified_arn],
         }
-        answer = await self._upstream.call("events", region, "put_events", Entries=[entry])
+        account_id = delivery.function.account_id
+        answer = await self._upstream.call(account_id, "events", region, "put_events", Entries=[entry])
         if answer.get("FailedEntryCount"):
             refused = answer["Entries"][0]
             raise DeliveryFailed(f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}")

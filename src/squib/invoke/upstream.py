@@ -1,5 +1,5 @@
-"""Services that squib does not have itself, at the endpoints it was told of: those of destinations, and those
-that are polled.
+"""Services that squib does not have itself, at the endpoints it was told of, account by account: those of
+destinations, and those that are polled. What one account has is never used for another.
 
 Calls are made with AWS's SDK, in threads: a handful a second, by clients that are slow to make and are kept.
 """
@@ -9,9 +9,9 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from squib.model.units import Region
+from squib.model.units import AccountId, Region
 
 _AT_ONCE: Final = 8  # squib's choice: threads that may wait for one service
 _TIMEOUT_S: Final = 10
@@ -34,44 +34,54 @@ class UpstreamOptions:
     endpoint: str | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+Elsewhere: TypeAlias = Mapping[AccountId, Mapping[str, UpstreamOptions]]
+"""By account, and by service as AWS's SDK names it."""
 
 
 class Upstream:
-    """Calls by service (`sns`, `events`, `s3`). Owned by one event loop."""
+    """Calls by account and service (`sns`, `events`, `s3`). Owned by one event loop."""
 
-    def __init__(
-        self, options: Mapping[str, UpstreamOptions], *, at_once: int = _AT_ONCE, timeout_s: int = _TIMEOUT_S
-    ) -> None:
-        """`at_once`: calls of one service; `timeout_s`: how long an answer may take."""
-        self._options = options
+    def __init__(self, elsewhere: Elsewhere, *, at_once: int = _AT_ONCE, timeout_s: int = _TIMEOUT_S) -> None:
+        """`at_once`: calls of one account and service; `timeout_s`: how long an answer may take."""
+        self._elsewhere = elsewhere
         self._at_once, self._timeout_s = at_once, timeout_s
-        self._threads = ThreadPoolExecutor(max(1, at_once * len(options)), "squib-upstream")
-        self._clients: dict[tuple[str, Region], Any] = {}
+        self._slots = {
+            (account_id, service): asyncio.Semaphore(at_once)
+            for account_id, services in elsewhere.items()
+            for service in services
+        }
+        self._threads = ThreadPoolExecutor(max(1, at_once * len(self._slots)), "squib-upstream")
+        self._clients: dict[tuple[AccountId, str, Region], Any] = {}
         self._making = threading.Lock()  # the SDK's session may be used by one thread at a time
-        self._slots = {service: asyncio.Semaphore(at_once) for service in options}
 
-    def has(self, service: str) -> bool:
-        """Whether squib was told of the service."""
-        options = self._options.get(service)
+    def has(self, account_id: AccountId, service: str) -> bool:
+        """Whether squib was told of the service for that account."""
+        options = self._elsewhere.get(account_id, {}).get(service)
         return options is not None and options.endpoint is not None
 
+    def has_any(self, service: str) -> bool:
+        """Whether it was told of the service for any account."""
+        return any(self.has(account_id, service) for account_id in self._elsewhere)
+
     async def call(
-        self, service: str, region: Region, operation: str, **parameters: Any
+        self, account_id: AccountId, service: str, region: Region, operation: str, **parameters: Any
     ) -> Mapping[str, Any]:
         """What the operation (`publish`) answers. Raises UpstreamError."""
-        options = self._options.get(service)
+        options = self._elsewhere.get(account_id, {}).get(service)
         if options is None or options.endpoint is None:
-            raise UpstreamError(f"this squib was not told of any {service} (--{service}-endpoint)")
-        async with self._slots[service]:
+            raise UpstreamError(f"this squib was not told of any {service} for account {account_id}")
+        async with self._slots[account_id, service]:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(
-                self._threads, self._call, service, region, options, operation, parameters
+                self._threads, self._call, (account_id, service, region), options, operation, parameters
             )
 
     def _call(
         self,
-        service: str,
-        region: Region,
+        place: tuple[AccountId, str, Region],
         options: UpstreamOptions,
         operation: str,
         parameters: Mapping[str, Any],
@@ -79,7 +89,7 @@ class Upstream:
         from botocore.exceptions import BotoCoreError, ClientError  # slow to import: only its users wait
 
         try:
-            client = self._client(service, region, options)
+            client = self._client(place, options)
             answer: Mapping[str, Any] = getattr(client, operation)(**parameters)
         except ClientError as error:
             raise UpstreamError(str(error), error.response.get("Error", {}).get("Code", "")) from error
@@ -87,23 +97,25 @@ class Upstream:
             raise UpstreamError(str(error)) from error
         return answer
 
-    def _client(self, service: str, region: Region, options: UpstreamOptions) -> Any:
+    def _client(self, place: tuple[AccountId, str, Region], options: UpstreamOptions) -> Any:
         import botocore.session
         from botocore import UNSIGNED
         from botocore.config import Config
 
+        _, service, region = place
         with self._making:
-            client = self._clients.get((service, region))
+            client = self._clients.get(place)
             if client is None:
                 config: dict[str, Any] = {"s3": {"addressing_style": "path"}}
                 if options.access_key_id is None:
                     config["signature_version"] = UNSIGNED
-                client = self._clients[service, region] = botocore.session.Session().create_client(
+                client = self._clients[place] = botocore.session.Session().create_client(
                     service,
                     region_name=region,
                     endpoint_url=options.endpoint,
                     aws_access_key_id=options.access_key_id,
                     aws_secret_access_key=options.secret_access_key,
+                    aws_session_token=options.session_token,
                     config=Config(
                         connect_timeout=_TIMEOUT_S,
                         read_timeout=self._timeout_s,

@@ -120,7 +120,7 @@ def play(story: Callable[[World, SqsPoller], Coroutine[Any, Any, None]], **setti
             sender=world, conditions=world, results=world, clock=LoopClock(), entropy=CountingEntropy()
         )
 
-        async def access(key: Any) -> Any:
+        async def access(account_id: Any, key: Any) -> Any:
             return world
 
         poller = SqsPoller(world.mapping, tools, access)

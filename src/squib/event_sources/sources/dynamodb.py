@@ -122,7 +122,9 @@ class DynamoDbStream:
 
     async def _call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
         try:
-            return await self._upstream.call("dynamodbstreams", self._mapping.region, operation, **parameters)
+            return await self._upstream.call(
+                self._mapping.account_id, "dynamodbstreams", self._mapping.region, operation, **parameters
+            )
         except UpstreamError as error:
             if error.code == "ResourceNotFoundException":
                 raise StreamGone(f"Stream not found: {self._arn}") from error

@@ -8,7 +8,7 @@ visibility ends, and goes to the queue's dead-letter queue by the queue's own co
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ from squib.model.event_source import EventSourceMapping
 from squib.model.function import FunctionVersion
 from squib.model.invocation import FunctionFailed
 from squib.model.queue import QueueKey, parse_queue_arn
+from squib.model.units import AccountId
 from squib.scheduler import scaling
 from squib.scheduler.batch_response import REPORT_FAILURES, UnreadableReport, failed_items
 from squib.scheduler.batching import BatchRules, cut, wait_ms
@@ -41,11 +42,14 @@ _MAX_BROKEN_PAUSE_S: Final = 30.0
 _log: Final = logging.getLogger("squib.event_sources")
 
 
+Access: TypeAlias = Callable[[AccountId, QueueKey], Awaitable[QueueAccess]]
+"""The way to a queue, wherever it is, for an account's mapping."""
+
+
 class SqsSource:
     """Implements `base.Source`."""
 
-    def __init__(self, tools: Tools, access: Callable[[QueueKey], Awaitable[QueueAccess]]) -> None:
-        """`access` gives the way to a queue, wherever it is."""
+    def __init__(self, tools: Tools, access: Access) -> None:
         self._tools, self._access = tools, access
 
     async def check(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
@@ -54,7 +58,7 @@ class SqsSource:
             raise InvalidParameterValue(
                 f"The queue must be in the region of the function, {mapping.region}: {key.arn}"
             )
-        queue = await self._access(key)
+        queue = await self._access(mapping.account_id, key)
         action = self._tools.conditions.missing(function, ACTIONS, key.arn, is_elsewhere=queue.is_elsewhere)
         if action is not None:
             raise InvalidParameterValue(
@@ -75,7 +79,7 @@ class SqsSource:
 
     async def check_function(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
         try:
-            visibility_s = await (await self._access(_queue_of(mapping))).visibility_s()
+            visibility_s = await (await self._access(mapping.account_id, _queue_of(mapping))).visibility_s()
         except (QueueGone, QueueFailed):
             return
         _check_timeout(function, visibility_s)
@@ -109,7 +113,7 @@ class SqsPoller:
         self,
         mapping: EventSourceMapping,
         tools: Tools,
-        access: Callable[[QueueKey], Awaitable[QueueAccess]],
+        access: Access,
     ) -> None:
         self._mapping, self._tools, self._access = mapping, tools, access
         self._conditions: Conditions = tools.conditions
@@ -131,7 +135,7 @@ class SqsPoller:
 
     async def run(self) -> None:
         end = self._conditions.listen(self._look_again.set)
-        self._queue = await self._access(self._key)
+        self._queue = await self._access(self._mapping.account_id, self._key)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 while not self._is_stopping:
