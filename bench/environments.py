@@ -1,110 +1,163 @@
 """`python -m bench.environments`: many environments at once, and what their economics cost.
 
-One squib, run as its user runs it: a burst of cold starts; a warm Invoke, with one environment and with a
-thousand alive, frozen before and not; the first Invoke of environments that were initialized ahead of calls.
+Three squibs at once, used in turns, so that whatever else the machine does meets all alike: one as users run
+it; two that may have one environment only, of which one never freezes it. What is compared is measured
+sample beside sample; medians are printed.
 """
 
+import argparse
 import http.client
+import json
 import os
 import platform
+import random
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Barrier
 from typing import Any, Final
 
 import boto3
 import botocore.config
 
 from bench.client import BadAnswer, connect
-from bench.contestants.base import ECHO, SLEEP
+from bench.contestants.base import ECHO, SLEEP, Cell
+from bench.contestants.lambda_api import COLD
 from bench.contestants.squib import Squib
 from bench.process import memory
 from bench.provision import OUT, runtime
 from bench.signing import INVOKE_PATH, REGION, signed
 from squib.environment.runtimes import RuntimeKind
 
-PROVISIONED: Final = 870
-FIRSTS: Final = 30
-"""Together as many as an account may have, beside the hundred that stay for others."""
+MANY: Final = 1_000
+FIRSTS: Final = 100
+"""Versions with one environment each that is initialized ahead of calls."""
 BURST: Final = 200
-MORE: Final = 100
+BURSTS: Final = 3
 WARM: Final = 300
+WAITING_S: Final = 0.5
+"""How long two clients share one environment at a time."""
+WAITING_ROUNDS: Final = 10
 FROZEN_AFTER_S: Final = 0.03  # squib freezes after 10 ms
+COUNTING: Final = COLD[Cell.COLD_PYTHON]
+"""A trivial function which says how often its environment was invoked."""
+
+
+class Client:
+    """Invokes functions of one squib over a connection of its own, one after the other."""
+
+    def __init__(self, squib: Squib) -> None:
+        self._squib = squib
+        self._connection = connect(squib.port)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def invoke(self, name: str, *, count: int | None = None) -> float:
+        """Milliseconds from the first byte sent to the last one received. With `count` the function must say
+        that it was its environment's invocation of that number."""
+        request = signed("POST", self._squib.port, INVOKE_PATH.format(name), b"{}", self._squib.key)
+        started_s = time.perf_counter()
+        self._connection.sendall(request)
+        response = http.client.HTTPResponse(self._connection)
+        response.begin()
+        body = response.read()
+        took_ms = (time.perf_counter() - started_s) * 1000
+        if response.status != 200 or (count is not None and json.loads(body)["count"] != count):
+            raise BadAnswer(f"Invoke of {name}: {response.status} {body[:200]!r}")
+        return took_ms
 
 
 def main() -> int:
     """Measures and prints."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.environments", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--many", type=int, default=MANY, help="environments that are alive at once")
+    many: int = parser.parse_args().many
     (OUT / "logs").mkdir(parents=True, exist_ok=True)
     print(f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}")
-    arguments = f"--max-environments {PROVISIONED + MORE + BURST}"
-    squib = Squib(python=runtime(RuntimeKind.PYTHON, "python3.11").name, node=None, arguments=arguments)
-    squib.start()
-    try:
-        measure(squib)
-    finally:
-        squib.stop()
+    python = runtime(RuntimeKind.PYTHON, "python3.11").name
+    with ExitStack() as running:
+
+        def start(arguments: str) -> Squib:
+            squib = Squib(python=python, node=None, arguments=arguments)
+            running.callback(squib.stop)
+            squib.start()
+            return squib
+
+        usual = start("--max-environments 1")
+        never = start("--max-environments 1 --freeze-after-ms 60000")
+        great = start(f"--max-environments {many + FIRSTS + BURST}")
+        freezing(usual, never)
+        waiting(usual, never)
+        bursts(great)
+        firsts(great)
+        crowd(great, usual, many)
     return 0
 
 
-def measure(squib: Squib) -> None:
-    """Everything, in an order in which nothing disturbs what follows."""
-    one_ms = report("warm, one environment", warm(squib, ECHO))
-    frozen_ms = report("the same, frozen before each", warm(squib, ECHO, pause_s=FROZEN_AFTER_S))
-    print(f"freezing and thawing: {frozen_ms - one_ms:.2f} ms")
-    print(f"{BURST} cold starts in one burst, beside the handler's second: {burst(squib, BURST):.2f} s")
-    provision(squib, SLEEP, FIRSTS)
-    first_ms = report("first Invoke of provisioned environments", staggered(squib, f"{SLEEP}%3A1", FIRSTS))
-    time.sleep(1)
-    again_ms = report("the same environments again", staggered(squib, f"{SLEEP}%3A1", FIRSTS))
-    print(f"first to warm: {first_ms / again_ms:.2f} x")
-    started_s = time.perf_counter()
-    provision(squib, ECHO, PROVISIONED)
-    print(f"{PROVISIONED} more environments provisioned: {time.perf_counter() - started_s:.1f} s")
-    burst(squib, MORE)
-    report("a warm Invoke among them", warm(squib, f"{ECHO}%3A1"), against_ms=one_ms)
-    used = memory(squib.processes())
-    print(f"memory of all processes: {used.proportional_mib:,.0f} MiB (PSS)")
-
-
-def report(name: str, samples_ms: Sequence[float], *, against_ms: float | None = None) -> float:
+def report(name: str, samples_ms: Sequence[float]) -> float:
     """One line; gives the median."""
     median_ms = statistics.median(samples_ms)
-    ratio = "" if against_ms is None else f", {median_ms / against_ms:.2f} x"
-    p90_ms = statistics.quantiles(samples_ms, n=10)[-1]
-    print(f"{name}: median {median_ms:.2f} ms, p90 {p90_ms:.2f} ms{ratio}", flush=True)
+    deciles = statistics.quantiles(samples_ms, n=10)
+    print(f"{name}: median {median_ms:.3f} ms ({deciles[0]:.3f}..{deciles[-1]:.3f})", flush=True)
     return median_ms
 
 
-def invoke(squib: Squib, connection: Any, name: str, event: bytes = b"{}") -> float:
-    """How many milliseconds one Invoke takes on a connection that is open."""
-    request = signed("POST", squib.port, INVOKE_PATH.format(name), event, squib.key)
-    started_s = time.perf_counter()
-    connection.sendall(request)
-    response = http.client.HTTPResponse(connection)
-    response.begin()
-    response.read()
-    if response.status != 200:
-        raise BadAnswer(f"Invoke of {name}: {response.status}")
-    return (time.perf_counter() - started_s) * 1000
+def freezing(usual: Squib, never: Squib) -> None:
+    """What freezing and thawing add: the same Invoke after the same pause, with and without."""
+    with Client(usual) as freezes, Client(never) as does_not:
+        for pause_s in (0.0, FROZEN_AFTER_S):
+            with_ms, without_ms = [], []
+            for _ in range(WARM):
+                for client, samples in shuffled((freezes, with_ms), (does_not, without_ms)):
+                    client.invoke(ECHO)  # the first after another squib's turn finds cold caches
+                    time.sleep(pause_s)
+                    samples.append(client.invoke(ECHO))
+            what = f"after {pause_s * 1000:.0f} ms" if pause_s else "at once"
+            frozen_ms = report(f"warm, {what}", with_ms)
+            running_ms = report(f"warm, {what}, never frozen", without_ms)
+            print(f"freezing and thawing, {what}: {frozen_ms - running_ms:+.3f} ms")
 
 
-def warm(squib: Squib, name: str, *, pause_s: float = 0.0) -> list[float]:
-    """One client, one Invoke after the other."""
-    with connect(squib.port) as connection:
-        invoke(squib, connection, name)
-        samples = []
-        for _ in range(WARM):
-            if pause_s:
-                time.sleep(pause_s)
-            samples.append(invoke(squib, connection, name))
-        return samples
+def shuffled(*things: Any) -> list[Any]:
+    """In another order each time, so that neither profits from the place it has."""
+    return random.sample(things, len(things))
+
+
+def waiting(usual: Squib, never: Squib) -> None:
+    """The same where the next request waits already: two clients, one environment."""
+    rates: dict[str, list[float]] = {"usual": [], "never frozen": []}
+    for _ in range(WAITING_ROUNDS):
+        for squib, samples in shuffled((usual, rates["usual"]), (never, rates["never frozen"])):
+            samples.append(sum(together(2, lambda _, squib=squib: float(hammer(squib)))) / WAITING_S)
+    usual_rate, never_rate = (statistics.median(samples) for samples in rates.values())
+    print(
+        f"two clients at one environment: {usual_rate:,.0f} a second, never frozen {never_rate:,.0f}: "
+        f"{usual_rate / never_rate:.2f} x",
+        flush=True,
+    )
+
+
+def hammer(squib: Squib) -> int:
+    """How many Invokes one client makes in the time there is."""
+    until_s, count = time.perf_counter() + WAITING_S, 0
+    with Client(squib) as client:
+        while time.perf_counter() < until_s:
+            client.invoke(ECHO)
+            count += 1
+    return count
 
 
 def together(count: int, work: Callable[[int], float]) -> list[float]:
     """What as many threads give that begin at the same moment."""
-    barrier = threading.Barrier(count)
+    barrier = Barrier(count)
 
     def one(number: int) -> float:
         barrier.wait()
@@ -114,20 +167,76 @@ def together(count: int, work: Callable[[int], float]) -> list[float]:
         return list(threads.map(one, range(count)))
 
 
-def burst(squib: Squib, count: int) -> float:
-    """Seconds until so many Invokes at once are answered, each in an environment of its own that is started
-    for it, without the second that the handler sleeps."""
+def bursts(squib: Squib) -> None:
+    """Invokes at once, each in an environment of its own that is started for it."""
+    seconds = [burst(squib) for _ in range(BURSTS)]
+    rounds = ", ".join(f"{one:.2f}" for one in seconds)
+    print(f"{BURST} cold starts in one burst, beside the handler's second: {rounds} s", flush=True)
+
+
+def burst(squib: Squib) -> float:
+    """Seconds until all are answered, without the second that the handler sleeps."""
     squib.refresh(SLEEP)
 
     def one(number: int) -> float:
-        with connect(squib.port) as connection:
-            return invoke(squib, connection, SLEEP)
+        with Client(squib) as client:
+            return client.invoke(SLEEP)
 
-    return max(together(count, one)) / 1000 - 1.0
+    return max(together(BURST, one)) / 1000 - 1.0
 
 
-def provision(squib: Squib, function: str, count: int) -> None:
-    """Publishes a version, and waits until so many environments of it are ready."""
+def firsts(squib: Squib) -> None:
+    """The first Invoke of environments that were initialized ahead of calls, and their second one."""
+    versions = publish(squib, FIRSTS)
+    provision(squib, versions)
+    first_ms, again_ms = [], []
+    with Client(squib) as client:
+        client.invoke(ECHO)
+        for version in versions:
+            name = f"{COUNTING}%3A{version}"
+            for count, samples in ((1, first_ms), (2, again_ms)):
+                time.sleep(FROZEN_AFTER_S)
+                client.invoke(ECHO)  # so that the client's own caches are as warm for each
+                samples.append(client.invoke(name, count=count))
+    first = report("first Invoke of environments initialized ahead of calls", first_ms)
+    again = report("their second", again_ms)
+    print(f"first to second: {first / again:.2f} x", flush=True)
+
+
+def crowd(squib: Squib, one: Squib, many: int) -> None:
+    """A warm Invoke into any of many environments, the one longest unused included, beside one into an only
+    environment that was used just now."""
+    versions = publish(squib, many)
+    names = [f"{COUNTING}%3A{version}" for version in versions]
+    with Client(squib) as client, Client(one) as other:
+        began_s = time.perf_counter()
+        for name in names:
+            client.invoke(name, count=1)
+        print(f"{many} environments started one by one: {time.perf_counter() - began_s:.1f} s")
+        any_ms, one_ms, again_ms = [], [], []
+        for name in shuffled(*names):
+            other.invoke(ECHO)
+            one_ms.append(other.invoke(ECHO))
+            any_ms.append(client.invoke(name, count=2))
+            again_ms.append(client.invoke(name, count=3))
+    only = report("an only environment", one_ms)
+    for what, samples in ((f"any of {many}", any_ms), ("the same at once again", again_ms)):
+        print(f"to an only one: {report(what, samples) / only:.2f} x")
+    used = memory(squib.processes())
+    print(f"memory of all its processes: {used.proportional_mib:,.0f} MiB (PSS)")
+
+
+def publish(squib: Squib, count: int) -> list[str]:
+    """Publishes so many versions."""
+    versions = []
+    for _ in range(count):
+        squib.refresh(COUNTING)
+        versions.append(squib.api.publish(COUNTING))
+    return versions
+
+
+def provision(squib: Squib, versions: Sequence[str]) -> None:
+    """Waits until each has an environment that is initialized."""
     api = boto3.client(
         "lambda",
         endpoint_url=f"http://127.0.0.1:{squib.port}",
@@ -136,27 +245,15 @@ def provision(squib: Squib, function: str, count: int) -> None:
         aws_secret_access_key=squib.key.secret_access_key,
         config=botocore.config.Config(retries={"max_attempts": 0}),
     )
-    api.publish_version(FunctionName=function)
-    version = {"FunctionName": function, "Qualifier": "1"}
-    api.put_provisioned_concurrency_config(**version, ProvisionedConcurrentExecutions=count)
-    while (found := api.get_provisioned_concurrency_config(**version))["Status"] != "READY":
-        if found["Status"] == "FAILED":
-            raise BadAnswer(f"provisioned concurrency: {found}")
-        time.sleep(0.05)
-
-
-def staggered(squib: Squib, name: str, count: int) -> list[float]:
-    """Milliseconds beside the handler's second of Invokes that begin shortly after each other, so that each
-    gets another environment, and none disturbs the next."""
-    begin_s = time.perf_counter() + 0.2
-
-    def one(number: int) -> float:
-        with connect(squib.port) as connection:
-            time.sleep(max(0.0, begin_s + number * FROZEN_AFTER_S - time.perf_counter()))
-            return invoke(squib, connection, name) - 1000
-
-    with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(one, range(count)))
+    for version in versions:
+        given = {"FunctionName": COUNTING, "Qualifier": version}
+        api.put_provisioned_concurrency_config(**given, ProvisionedConcurrentExecutions=1)
+    for version in versions:
+        given = {"FunctionName": COUNTING, "Qualifier": version}
+        while (found := api.get_provisioned_concurrency_config(**given))["Status"] != "READY":
+            if found["Status"] == "FAILED":
+                raise BadAnswer(f"provisioned concurrency: {found}")
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import importlib
 import os
 import sys
 
+from squib.environment.rehearsal import TIMES, rehearse
+
 TASK_ROOT = "/var/task"
 LAYERS_ROOT = "/opt"
 RUNTIME_DIR = "/var/runtime"
@@ -57,6 +59,7 @@ def preload_client() -> None:
     site.sethelper()
     for name in COMMON_MODULES:
         importlib.import_module(name)
+    rehearse(TIMES)
 
     sys.path[:] = python_paths((sys.version_info[0], sys.version_info[1]), standard)
 
@@ -66,6 +69,8 @@ def run_client(handler: str) -> None:
     if "AWS_LAMBDA_LOG_FORMAT" in os.environ or "AWS_LAMBDA_LOG_LEVEL" in os.environ:
         # Both are read when the module is imported, which was before this function's were known.
         importlib.reload(sys.modules["awslambdaric.bootstrap"])
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+        rehearse(1)  # nobody waits yet
     sys.argv = ["/var/runtime/bootstrap.py", handler]
     sys.modules["__main__"].__dict__.pop("__file__", None)
     main = sys.modules["awslambdaric.__main__"].main

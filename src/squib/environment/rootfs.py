@@ -24,7 +24,7 @@ _ETC_FOLDERS = ("alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust/extr
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _STAGE_PYTHON = "/stage/python"
 _FORK_SERVER_MODULES = (
-    *("zygote", "sandbox_init", "sandbox_protocol", "python_client"),
+    *("zygote", "sandbox_init", "sandbox_protocol", "python_client", "rehearsal"),
     *("snapshot", "fork_safety"),
     *("confine", "cgroups"),
 )
