@@ -38,7 +38,8 @@ BURST: Final = 200
 BURSTS: Final = 3
 WARM: Final = 300
 WAITING_S: Final = 0.5
-"""How long two clients share one environment at a time."""
+"""How long clients share one environment at a time."""
+CLIENTS: Final = 4
 WAITING_ROUNDS: Final = 10
 FROZEN_AFTER_S: Final = 0.03  # squib freezes after 10 ms
 COUNTING: Final = COLD[Cell.COLD_PYTHON]
@@ -132,14 +133,14 @@ def shuffled(*things: Any) -> list[Any]:
 
 
 def waiting(usual: Squib, never: Squib) -> None:
-    """The same where the next request waits already: two clients, one environment."""
+    """The same where the next request waits already: several clients, one environment."""
     rates: dict[str, list[float]] = {"usual": [], "never frozen": []}
     for _ in range(WAITING_ROUNDS):
         for squib, samples in shuffled((usual, rates["usual"]), (never, rates["never frozen"])):
-            samples.append(sum(together(2, lambda _, squib=squib: float(hammer(squib)))) / WAITING_S)
+            samples.append(sum(together(CLIENTS, lambda _, squib=squib: float(hammer(squib)))) / WAITING_S)
     usual_rate, never_rate = (statistics.median(samples) for samples in rates.values())
     print(
-        f"two clients at one environment: {usual_rate:,.0f} a second, never frozen {never_rate:,.0f}: "
+        f"{CLIENTS} clients at one environment: {usual_rate:,.0f} a second, never frozen {never_rate:,.0f}: "
         f"{usual_rate / never_rate:.2f} x",
         flush=True,
     )
@@ -177,12 +178,21 @@ def bursts(squib: Squib) -> None:
 def burst(squib: Squib) -> float:
     """Seconds until all are answered, without the second that the handler sleeps."""
     squib.refresh(SLEEP)
+    settle(squib)
 
     def one(number: int) -> float:
         with Client(squib) as client:
             return client.invoke(SLEEP)
 
     return max(together(BURST, one)) / 1000 - 1.0
+
+
+def settle(squib: Squib) -> None:
+    """Waits until environments that are wanted no more have ended, and blank ones are there again."""
+    before = -1
+    while (now := len(squib.processes())) != before:
+        before = now
+        time.sleep(1)
 
 
 def firsts(squib: Squib) -> None:
