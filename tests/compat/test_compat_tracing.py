@@ -1,6 +1,7 @@
 """Active tracing with real clients: who decides, what the function sees, which segments Lambda writes."""
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, Final
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.clients import program
 from harness.functions import Function
 from harness.machine import eventually
 from harness.squib import Squib, unique_name
@@ -42,7 +44,8 @@ class Traced:
     def __init__(self, squib: Squib, **more: Any) -> None:
         role = squib.role("traced", managed=(LOGS, DAEMON, "service-role/AWSLambdaSQSQueueExecutionRole"))
         self.squib, self.header = squib, ""
-        self.function = squib.deploy(SOURCE, Role=more.pop("Role", role), **{"TracingConfig": ACTIVE, **more})
+        given = {"Role": role, "TracingConfig": ACTIVE, **more}
+        self.function = squib.deploy(given.pop("source", SOURCE), **given)
         self.client = squib.client("lambda", "eu-west-1")
         self.client.meta.events.register("before-call.lambda.*", self._add_header)
 
@@ -224,3 +227,64 @@ def test_role_must_allow_it_when_the_function_is_made_and_when_it_runs(squib: Sq
     function.segments(heard, 2)
     found = squib.client("xray").batch_get_traces(TraceIds=[silent])["Traces"]
     assert found == []
+
+
+SDK_SOURCE: Final = """
+import boto3
+from aws_xray_sdk.core import patch_all, xray_recorder
+patch_all()
+sqs = boto3.client("sqs")
+def handler(event, context):
+    with xray_recorder.in_subsegment("work") as work:
+        work.put_annotation("order", event["order"])
+        work.put_metadata("list", [1, 2])
+        sqs.list_queues()
+        with xray_recorder.in_subsegment("deeper"):
+            pass
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("isolation", ["sandbox", "plain"])
+def test_sdk_in_the_function_adds_its_part(isolation: str) -> None:
+    packages = program("xray")
+    files: dict[str, str | bytes] = {
+        str(path.relative_to(packages)): path.read_bytes()
+        for name in ("aws_xray_sdk", "wrapt")
+        for path in (packages / name).rglob("*")
+        if path.suffix in (".py", ".json", ".so")
+    }
+    if isolation == "sandbox" and os.getuid() != 0:
+        pytest.skip("needs root")
+    with Squib("--isolation", isolation) as squib:
+        role = squib.role(
+            "instrumented", managed=(LOGS, DAEMON), allow=[{"Action": "sqs:ListQueues", "Resource": "*"}]
+        )
+        traced = Traced(squib, Role=role, Timeout=30, source={**files, "app.py": SDK_SOURCE})
+        for order in ("first", "second"):  # the second finds the environment as the first has left it
+            root = new_root()
+            assert traced.call({"order": order}, f"Root={root};Sampled=1").value == "done"
+
+            def instrumented(root: str = root) -> dict[str, Any] | None:
+                for segment in traced.segments(root, 2):
+                    for below in segment.get("subsegments", ()) if "origin" in segment else ():
+                        if below["name"] == "work" and len(below.get("subsegments", ())) == 2:
+                            return dict(below)
+                return None
+
+            work = eventually(instrumented, what="the SDK's segments")
+            assert work["annotations"] == {"order": order}
+            call, deeper = work["subsegments"]
+            assert (call["name"], call["namespace"], call["aws"]["operation"]) == (
+                *("sqs", "aws"),
+                "ListQueues",
+            )
+            assert call["http"]["response"]["status"] == 200
+            assert deeper["name"] == "deeper"
+            now = datetime.now(UTC)
+            (found,) = squib.client("xray").get_trace_summaries(
+                StartTime=now - timedelta(minutes=5),
+                EndTime=now + timedelta(minutes=1),
+                FilterExpression=f'annotation.order = "{order}" AND service("{traced.function.name}")',
+            )["TraceSummaries"]
+            assert found["Id"] == root

@@ -255,6 +255,22 @@ def test_socket_is_of_the_sandboxes_own_network(run: Run) -> None:
     run(story)
 
 
+def test_what_is_sent_to_the_trace_daemon_inside_comes_out(run: Run) -> None:
+    async def story(bench: Bench) -> None:
+        one = await bench.start(is_traced=True)
+        await one.ready.get()
+        loop = asyncio.get_running_loop()
+        with await one.sandbox.trace_socket() as made:
+            host, port = made.getsockname()[:2]
+            assert host == "127.0.0.1"
+            assert port == 2000 or bench.driver.name == "plain"
+            await one.ask(b'{"do": "send", "port": %d}' % port)
+            assert await loop.sock_recv(made, 10) == b"said"
+        await one.sandbox.destroy()
+
+    run(story)
+
+
 def test_extensions_start_before_the_runtime_and_end_apart_from_it(run: Run) -> None:
     async def story(bench: Bench) -> None:
         if bench.driver.name == "plain":

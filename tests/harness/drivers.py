@@ -35,7 +35,7 @@ from squib.model.units import ArchiveDigest, EnvironmentId, EpochMs, RequestId
 
 CODE = ArchiveDigest("c0de" * 16)
 PYTHON = """
-import logging, os, signal, tempfile, urllib.request
+import logging, os, signal, socket, tempfile, urllib.request
 MARK = os.path.join(tempfile.gettempdir(), "mark")
 count = 0
 def handler(event, context):
@@ -52,6 +52,9 @@ def handler(event, context):
         os.kill(os.getpid(), signal.SIGABRT)
     elif what == "mark":
         open(MARK, "w").write("here")
+    elif what == "send":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"said", ("127.0.0.1", event["port"]))
     elif what == "call":
         with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/hello", timeout=5) as answer:
             return answer.read().decode()
@@ -182,6 +185,7 @@ class Bench:
         handler: str = "app.handler",
         *,
         extensions: tuple[str, ...] = (),
+        is_traced: bool = False,
         is_template: bool = False,
     ) -> Listener:
         if runtime not in self.runtimes:
@@ -209,6 +213,7 @@ class Bench:
             opt=CODE if extensions else None,
             extensions=extensions,
             extension_variables={"OWN": "theirs", "PATH": "/usr/bin:/bin"} if extensions else {},
+            is_traced=is_traced,
             is_template=is_template,
         )
         listener.sandbox = await self.driver.create(spec, listener.wiring)

@@ -3,11 +3,13 @@ and squib's own API to be called from inside."""
 
 from squib.environment.credentials import Credentials
 from squib.environment.driver import SandboxSpec
+from squib.environment.housing import Housing
 from squib.environment.log_stream import EnvironmentLog, stream_name
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.specification import specify
 from squib.environment.surroundings import Surroundings
 from squib.model.function import FunctionVersion
+from squib.model.trace import ACTIVE
 from squib.model.units import EnvironmentId
 from squib.scheduler.lifetime import Initialization
 
@@ -53,6 +55,12 @@ class Belongings:
             credentials_token=self.token,
             is_template=is_template,
         )
+
+    def take_segments(self, housing: Housing) -> None:
+        """Has what a traced function's SDKs send taken, once the sandbox is there."""
+        tracer, function = self._with.tracer, self.function
+        if tracer is not None and function.tracing_mode == ACTIVE:
+            housing.take_segments(lambda document: tracer.take(function, document))
 
     def release(self) -> None:
         """Ends the credentials and open calls. The log is its journal's to close."""

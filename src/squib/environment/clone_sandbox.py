@@ -16,6 +16,7 @@ from squib.environment.driver import End, EndCause, LogSource, Wiring
 from squib.environment.log_reader import LogReader
 from squib.environment.sandbox_group import SandboxGroup
 from squib.environment.sandbox_protocol import CLONE_ENDED, CLONE_WORD, GO_ON, PRESENT, SIGNAL
+from squib.environment.trace_daemon import bound
 from squib.model.errors import PlatformError
 
 KILL_PATIENCE_S: Final = 0.25
@@ -29,7 +30,7 @@ class CloneKeeper(Protocol):
 
     def end_clone(self, slot: int) -> None: ...
 
-    async def open_socket(self, slot: int) -> socket.socket: ...
+    async def open_socket(self, slot: int, *, udp: bool = False) -> socket.socket: ...
 
     def clone_gone(self, clone: "CloneSandbox") -> None: ...
 
@@ -210,6 +211,10 @@ class CloneSandbox:
         if self.is_gone:
             raise OSError("the sandbox has ended")
         return await self._driver.open_socket(self.slot)
+
+    async def trace_socket(self) -> socket.socket:
+        """See driver.Sandbox."""
+        return bound(await self._driver.open_socket(self.slot, udp=True))
 
     async def restart(self) -> None:
         """See driver.Sandbox."""

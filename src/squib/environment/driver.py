@@ -80,6 +80,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     extensions: tuple[str, ...] = ()
     """Files in /opt/extensions to start before the runtime, which then waits for `begin_runtime`."""
     extension_variables: Mapping[str, str] = {}
+    is_traced: bool = False
+    """`Sandbox.trace_socket` will be asked for."""
     is_template: bool = False
     """The runtime stops where its snapshot would be taken; it is then cloned, and never invoked."""
 
@@ -129,6 +131,10 @@ class Sandbox(Protocol):
 
     async def open_socket(self) -> socket.socket:
         """A TCP socket, not connected and not blocking, in the sandbox's own network. Raises OSError."""
+
+    async def trace_socket(self) -> socket.socket:
+        """A UDP socket, not blocking, that gets what is sent to AWS_XRAY_DAEMON_ADDRESS inside; once. Raises
+        OSError."""
 
     async def restart(self) -> None:
         """Kills every process in it, delivers the runtime's end, and starts extensions or the runtime anew;

@@ -87,6 +87,7 @@ class Environment:
         self._begin_init()
         self._api.runtime_started()
         self._housing.add(self._create)
+        self._has.take_segments(self._housing)
 
     @property
     def is_frozen(self) -> bool:
@@ -466,10 +467,9 @@ class Environment:
 
     async def _destroy_sandbox(self) -> None:
         try:
-            if self._housing.sandbox is not None:
-                self._drain_logs()
-                self._journal.finish()
-                await self._housing.sandbox.destroy()
+            self._drain_logs()
+            self._journal.finish()
+            await self._housing.destroy()
         finally:
             self._has.release()
             self._serving.close()

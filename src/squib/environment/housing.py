@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from squib.environment.driver import Sandbox
 from squib.environment.operations import Operations
+from squib.environment.trace_daemon import TraceDaemon
 from squib.model.errors import PlatformError, SquibError
 from squib.model.units import EnvironmentId
 
@@ -28,6 +29,7 @@ class Housing:
         """`on_failure` is told that an operation could not be carried out."""
         self._environment_id, self._on_failure = environment_id, on_failure
         self.sandbox: Sandbox | None = None
+        self._trace_daemon: TraceDaemon | None = None
         self.is_frozen = False
         """Its processes do not run."""
         self._operations = Operations(spawn, self._failed)
@@ -67,6 +69,26 @@ class Housing:
         if self.sandbox is None:
             raise OSError("the sandbox is not there")
         return await self.sandbox.open_socket()
+
+    def take_segments(self, take: Callable[[bytes], None]) -> None:
+        """Once it is there, `take` gets what its processes send to the X-Ray daemon."""
+
+        async def listen() -> None:
+            if self.sandbox is None:
+                return
+            try:
+                self._trace_daemon = TraceDaemon(await self.sandbox.trace_socket(), take)
+            except OSError as error:
+                _log.warning("segments_not_taken environment_id=%s reason=%s", self._environment_id, error)
+
+        self.add(listen)
+
+    async def destroy(self) -> None:
+        """Ends it, if it is there."""
+        if self._trace_daemon is not None:
+            self._trace_daemon.close()
+        if self.sandbox is not None:
+            await self.sandbox.destroy()
 
     async def kill(self) -> None:
         """Ends every process."""

@@ -7,8 +7,8 @@ sandbox and removes what it made on the host. Without root it does the same as t
 Commands: {"op": "zygote", "runtime": NAME}, {"op": "took"}, {"op": "tmp", "slot": N, "mib": M},
 {"op": "kill", "slot": N}, {"op": "recycle", "slot": N}; for clones: {"op": "snapshot", "slot": N},
 {"op": "clone-slot"}, {"op": "adopt", "slot": N, "template": M} with a descriptor of the process,
-{"op": "socket", "slot": N}, {"op": "end", "slot": N}. Answers: {"op": ..., ...} with descriptors;
-{"op": "slot", "slot": N} comes by itself whenever fewer than `ready_slots` are ready.
+{"op": "socket", "slot": N, "udp": BOOL}, {"op": "end", "slot": N}. Answers: {"op": ..., ...} with
+descriptors; {"op": "slot", "slot": N} comes by itself whenever fewer than `ready_slots` are ready.
 """
 
 import contextlib
@@ -197,11 +197,12 @@ class Launcher:
                     self._in_use(number) and self._in_use(template) and number != template and len(fds) == 1
                 ):
                     self.adopt(number, template, fds[0])
-                case {"op": "socket", "slot": int(number)} if self._in_use(number):
+                case {"op": "socket", "slot": int(number), "udp": bool(is_udp)} if self._in_use(number):
                     network = self.slots[number].network
                     if network is None:
                         raise ValueError("it has no network")
-                    with network.socket() as made:
+                    kind = socket.SOCK_DGRAM if is_udp else socket.SOCK_STREAM
+                    with network.socket(kind) as made:
                         self.answer([made.fileno()], op="socket", slot=number, error=None)
                 case {"op": "end", "slot": int(number)} if self._in_use(number):
                     self.slots[number].kill()

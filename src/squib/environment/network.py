@@ -175,10 +175,10 @@ class SlotNetwork:
                 sockets.append(listener)
         return sockets
 
-    def socket(self) -> socket.socket:
-        """A TCP socket in it, not connected."""
+    def socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+        """A TCP or UDP socket in it, not connected."""
         with self.entered():
-            return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            return socket.socket(socket.AF_INET, kind)
 
     def close(self) -> None:
         """Gives the namespace up; it ends, with its interfaces, when no process is in it."""

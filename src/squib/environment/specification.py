@@ -9,6 +9,7 @@ from squib.environment.variables import (
 )
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
+from squib.model.trace import ACTIVE
 from squib.model.units import EnvironmentId
 from squib.scheduler.lifetime import Initialization
 
@@ -46,6 +47,7 @@ def specify(
         wrapper=exec_wrapper(function.runtime, variables),
         extensions=extensions,
         extension_variables=extension_variables(variables) if extensions else {},
+        is_traced=function.tracing_mode == ACTIVE,
         is_template=is_template,
     )
 

@@ -10,7 +10,7 @@ from squib.environment.failure import Failure
 from squib.environment.lambda_segments import Span, Start, Times, function_segment
 from squib.model.function import FunctionVersion
 from squib.model.invocation import Invocation
-from squib.model.segment import RefusedSegment, Segment, checked
+from squib.model.segment import RefusedSegment, Segment, checked, read_segment
 from squib.model.trace import Trace
 from squib.model.units import AccountId, Region
 
@@ -38,6 +38,15 @@ class Tracer:
         except RefusedSegment:  # a caller's trace may be older than X-Ray takes
             return
         self._put(function.key.account_id, function.key.region, segment)
+
+    def take(self, function: FunctionVersion, document: bytes) -> None:
+        """Takes what a function's SDK has sent, likewise."""
+        try:
+            segment = read_segment(document, now_s=self.clock.now_ms() // 1000)
+        except RefusedSegment:
+            return
+        if self._may_write(function):
+            self._put(function.key.account_id, function.key.region, segment)
 
     def begin(self, invocation: Invocation, trace: Trace) -> "FunctionTime":
         """An environment was given a traced invocation."""

@@ -23,12 +23,9 @@ _PROVIDED: Final = {
     "LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
 }
 """Where there is no language at /var/lang."""
-_XRAY: Final = {
-    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
-    "_AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1",
-    "_AWS_XRAY_DAEMON_PORT": "2000",
-}
-"""Nobody listens there: segments are lost, as those of a trace that is not sampled."""
+DAEMON_HOST: Final = "127.0.0.1"
+DAEMON_PORT: Final = 2000  # X-Ray daemon guide, "AWS_XRAY_DAEMON_ADDRESS"
+_XRAY: Final = ("AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT")
 _RUNTIME_ONLY: Final = frozenset(
     {
         *("AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"),
@@ -76,7 +73,7 @@ def environment_variables(
         "AWS_LAMBDA_INITIALIZATION_TYPE": initialization.value,
         "LAMBDA_TASK_ROOT": "/var/task",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
-        **_XRAY,
+        **xray_variables(DAEMON_PORT),
     }
     if credentials_token is not None:
         variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = CREDENTIALS_URI
@@ -94,6 +91,11 @@ def environment_variables(
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         variables["AWS_LAMBDA_LOG_LEVEL"] = function.logging.application_log_level or "INFO"
     return variables
+
+
+def xray_variables(port: int) -> dict[str, str]:
+    """Where SDKs send segments. Only in environments of functions that are traced somebody listens there."""
+    return dict(zip(_XRAY, (f"{DAEMON_HOST}:{port}", DAEMON_HOST, str(port)), strict=True))
 
 
 def extension_variables(variables: Mapping[str, str]) -> dict[str, str]:

@@ -47,6 +47,7 @@ from squib.environment.sandbox_protocol import (
     THAW,
     Assign,
 )
+from squib.environment.trace_daemon import bound
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
@@ -72,6 +73,8 @@ class Keeper(Protocol):
     def kill_inside(self, slot: int) -> None: ...
 
     async def take_snapshot(self, slot: int) -> None: ...
+
+    async def open_socket(self, slot: int, *, udp: bool = False) -> socket.socket: ...
 
     async def place_clone(self) -> CloneSandbox: ...
 
@@ -386,6 +389,10 @@ class ZygoteSandbox:
             waiter = self._sockets.popleft()
             if not waiter.done():
                 waiter.set_exception(OSError("the sandbox has ended"))
+
+    async def trace_socket(self) -> socket.socket:
+        """See driver.Sandbox."""
+        return bound(await self._driver.open_socket(self._slot.number, udp=True))
 
     async def restart(self) -> None:
         """See driver.Sandbox."""

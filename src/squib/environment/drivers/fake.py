@@ -175,6 +175,10 @@ class FakeSandbox:
         """See driver.Sandbox. There is no network."""
         raise OSError("a scripted sandbox has no network")
 
+    async def trace_socket(self) -> socket.socket:
+        """See driver.Sandbox."""
+        raise OSError("a scripted sandbox has no network")
+
     def ended(self, process: "FakeRuntime", end: End) -> None:
         """The process of a script says that it ends."""
         if process is self._runtime:

@@ -31,6 +31,8 @@ from squib.environment.driver import (
 )
 from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, LogPipes
 from squib.environment.runtimes import Runtime, RuntimeKind
+from squib.environment.trace_daemon import bound
+from squib.environment.variables import xray_variables
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS
 from squib.model.units import EnvironmentId
@@ -144,6 +146,7 @@ class PlainSandbox:
         self._code, self._opt, self._work = code, opt, work
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
+        self._traces: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = self._status = -1
         self._output = self._telemetry = -1
@@ -156,6 +159,8 @@ class PlainSandbox:
     async def open(self) -> None:
         """Opens the Runtime API and starts the first runtime."""
         listener = socket.create_server(("127.0.0.1", 0))
+        if self._spec.is_traced:
+            self._traces = bound(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0)
         self._server = await self._loop.create_server(self._wiring.runtime_api, sock=listener)
         await self._start(listener.getsockname()[1])
 
@@ -218,6 +223,7 @@ class PlainSandbox:
         given, runtime = self._spec.variables, self._runtime
         variables = {
             **given,
+            **({} if self._traces is None else xray_variables(self._traces.getsockname()[1])),
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
             "_LAMBDA_TELEMETRY_LOG_FD": str(telemetry),
             "LAMBDA_TASK_ROOT": str(self._code),
@@ -349,6 +355,12 @@ class PlainSandbox:
         made.setblocking(False)
         return made
 
+    async def trace_socket(self) -> socket.socket:
+        """See driver.Sandbox."""
+        if self._traces is None:
+            raise OSError("the sandbox is not traced")
+        return self._traces.dup()
+
     async def restart(self) -> None:
         """See driver.Sandbox."""
         await self.kill()
@@ -378,5 +390,7 @@ class PlainSandbox:
         self._close_fds()
         if self._server is not None:
             self._server.close()
+        if self._traces is not None:
+            self._traces.close()
         self._driver.forget(self)
         await asyncio.to_thread(shutil.rmtree, self._work, True)

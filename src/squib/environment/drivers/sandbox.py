@@ -281,9 +281,9 @@ class ZygoteDriver:
         assert self.cgroups is not None
         clone.adopt(SandboxGroup(self.cgroups, clone.slot), listeners, answer["resident_bytes"])
 
-    async def open_socket(self, slot: int) -> socket.socket:
-        """A socket of a clone's network. Raises OSError."""
-        _, fds = await self._link.ask("socket", slot=slot)
+    async def open_socket(self, slot: int, *, udp: bool = False) -> socket.socket:
+        """A socket of a slot's network. Raises OSError."""
+        _, fds = await self._link.ask("socket", slot=slot, udp=udp)
         made = socket.socket(fileno=fds[0])
         made.setblocking(False)
         return made
