@@ -15,7 +15,9 @@ _NOTHING: Final = object()
 _REPORT: Final = re.compile(
     r"REPORT RequestId: (?P<request_id>\S+)\tDuration: (?P<duration>[\d.]+) ms\t"
     r"Billed Duration: (?P<billed>\d+) ms\tMemory Size: (?P<memory>\d+) MB\tMax Memory Used: (?P<used>\d+) MB"
-    r"(?:\tInit Duration: (?P<init>[\d.]+) ms)?(?:\tStatus: (?P<status>\w+))?"
+    r"(?:\tInit Duration: (?P<init>[\d.]+) ms)?"
+    r"(?:\tRestore Duration: (?P<restore>[\d.]+) ms\tBilled Restore Duration: (?P<billed_restore>\d+) ms)?"
+    r"(?:\tStatus: (?P<status>\w+))?"
     r"(?:\tError Type: (?P<error>\S+))?"
 )
 
@@ -53,6 +55,8 @@ class Report:
     init_ms: float | None
     status: str | None
     error_type: str | None
+    restore_ms: float | None = None
+    billed_restore_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Result:
             init_ms=float(found["init"]) if found["init"] else None,
             status=found["status"],
             error_type=found["error"],
+            restore_ms=float(found["restore"]) if found["restore"] else None,
+            billed_restore_ms=int(found["billed_restore"]) if found["billed_restore"] else None,
         )
 
 

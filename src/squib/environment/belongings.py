@@ -1,7 +1,7 @@
 """What an environment, or a template of such, has of its own besides its sandbox: credentials, a log stream,
 and squib's own API to be called from inside."""
 
-from squib.environment.credentials import Credentials
+from squib.environment.credentials import LIFETIME_MS, Credentials
 from squib.environment.driver import SandboxSpec
 from squib.environment.housing import Housing
 from squib.environment.log_stream import EnvironmentLog, stream_name
@@ -29,7 +29,7 @@ class Belongings:
         self._with = surroundings
         self._key = surroundings.mint(function, environment_id)
 
-    def tell_credentials(self, api: RuntimeApi, token: str, lifetime_ms: int | None = None) -> None:
+    def tell_credentials(self, api: RuntimeApi, token: str, lifetime_ms: int = LIFETIME_MS) -> None:
         """From now on, to who calls the API with the token; see Credentials for `lifetime_ms`."""
         self.token = token
         credentials = Credentials(key=self._key, token=token, told_lifetime_ms=lifetime_ms)

@@ -229,6 +229,8 @@ class Templates:
             await template.close()
         except PlatformError:
             _log.exception("template_not_ended environment_id=%s", template.environment_id)
+        else:
+            _log.info("template_ended environment_id=%s", template.environment_id)
         finally:
             self._closing.discard(template)
             template.closed.set()
