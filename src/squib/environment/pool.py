@@ -398,8 +398,9 @@ class Pool:
         return self._roster.take_use()
 
     def snapshot(self) -> list[EnvironmentView]:
-        """See Roster."""
-        return self._roster.snapshot(self._clock.monotonic_ms())
+        """Every environment there is, and what those with a snapshot are cloned of."""
+        now_ms = self._clock.monotonic_ms()
+        return [*self._roster.snapshot(now_ms), *self.templates.views(now_ms)]
 
     # --- running
 

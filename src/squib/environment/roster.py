@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from squib.environment.environment import Environment
-from squib.environment.group import STARTING, Group, VersionUse
-from squib.environment.view import EnvironmentView, view
+from squib.environment.group import IDLE, STARTING, Group, VersionUse
+from squib.environment.view import EnvironmentView
 from squib.model.function import FunctionVersion
 from squib.model.units import ArchiveDigest, EnvironmentId
 
@@ -61,4 +61,20 @@ class Roster:
 
     def snapshot(self, now_ms: float) -> list[EnvironmentView]:
         """Every environment there is, in the order they were started."""
-        return [view(one, now_ms) for one in self.environments.values()]
+        return [_view(one, now_ms) for one in self.environments.values()]
+
+
+def _view(environment: Environment, now_ms: float) -> EnvironmentView:
+    """Of the environment as it is now."""
+    return EnvironmentView(
+        environment_id=environment.environment_id,
+        function_arn=environment.function.key.arn(),
+        version=environment.function.version,
+        state=environment.state.name.lower(),
+        is_frozen=environment.is_frozen,
+        idle_ms=now_ms - environment.idle_since_ms if environment.place == IDLE else 0.0,
+        age_ms=now_ms - environment.started_ms,
+        invocations=environment.invocation_count,
+        memory_peak_bytes=environment.memory_peak_bytes(),
+        memory_mib=environment.function.memory_mib,
+    )

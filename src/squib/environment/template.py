@@ -19,6 +19,7 @@ from squib.environment.journal import Journal
 from squib.environment.runtime_api import RuntimeApi
 from squib.environment.runtime_session import Meaning
 from squib.environment.surroundings import Surroundings
+from squib.environment.view import EnvironmentView
 from squib.http.exchange import Exchange
 from squib.model.function import FunctionVersion
 from squib.model.units import EnvironmentId, EpochMs
@@ -46,8 +47,10 @@ class Template:
     ) -> None:
         """`environment_id` names its sandbox and its log stream."""
         self.function, self.environment_id = function, environment_id
-        self.used_ms = surroundings.clock.monotonic_ms()
+        self.started_ms = self.used_ms = surroundings.clock.monotonic_ms()
         """When an environment was cloned last."""
+        self.clone_count = 0
+        """Of environments that were cloned of it."""
         self.cloning_count = 0
         """Of environments that are being cloned."""
         self.is_lost = False
@@ -101,12 +104,28 @@ class Template:
         """The sandbox of an environment. Raises TemplateLost, PlatformError."""
         if self._sandbox is None or self.is_lost or self._is_closed:
             raise TemplateLost("the template has ended")
+        self.clone_count += 1
         self.cloning_count += 1
         self.used_ms = self._with.clock.monotonic_ms()
         try:
             return await self._with.driver.clone(self._sandbox, environment_id, wiring)
         finally:
             self.cloning_count -= 1
+
+    def view(self, now_ms: float) -> EnvironmentView:
+        """As an operator sees it: among environments, with its clones in place of invocations."""
+        return EnvironmentView(
+            environment_id=self.environment_id,
+            function_arn=self.function.key.arn(),
+            version=self.function.version,
+            state="template",
+            is_frozen=True,
+            idle_ms=now_ms - self.used_ms,
+            age_ms=now_ms - self.started_ms,
+            invocations=self.clone_count,
+            memory_peak_bytes=0 if self._sandbox is None else self._sandbox.memory_peak_bytes(),
+            memory_mib=self.function.memory_mib,
+        )
 
     async def close(self) -> None:
         """Gives everything back; clones live on. Idempotent."""

@@ -14,6 +14,7 @@ from squib.environment.failure import Failure
 from squib.environment.specification import why_no_snapshot
 from squib.environment.surroundings import Surroundings
 from squib.environment.template import NoSnapshot, Taken, Template
+from squib.environment.view import EnvironmentView
 from squib.model.errors import PlatformError
 from squib.model.function import FunctionVersion
 from squib.model.units import ArchiveDigest, EnvironmentId
@@ -124,6 +125,11 @@ class Templates:
         """Of those that hold memory."""
         return sum(entry.template is not None for entry in self._entries.values()) + len(self._closing)
 
+    def views(self, now_ms: float) -> list[EnvironmentView]:
+        """Those that can be cloned."""
+        found = (entry.template for entry in self._entries.values() if entry.is_settled)
+        return [template.view(now_ms) for template in found if template is not None]
+
     def in_use(self) -> Iterator[ArchiveDigest]:
         """The code of those there are."""
         for entry in self._entries.values():
@@ -190,9 +196,9 @@ class Templates:
             if self._entries.get(key) is not entry:
                 entry.fail(TemplateLost(_UNWANTED))
                 return
-            self._make_room()
-            template = entry.template = Template(self._with, entry.function, self._new_id())
             try:
+                self._make_room()
+                template = entry.template = Template(self._with, entry.function, self._new_id())
                 taken = await template.take()
             except Exception as error:
                 if not isinstance(error, PlatformError):
@@ -200,7 +206,8 @@ class Templates:
                     error = PlatformError(f"no snapshot could be taken: {type(error).__name__}")
                 if self._entries.get(key) is entry:
                     del self._entries[key]
-                self._close(template)
+                if entry.template is not None:
+                    self._close(entry.template)
                 entry.fail(error)
                 return
         clock = self._with.clock
@@ -227,7 +234,7 @@ class Templates:
     async def _end(self, template: Template) -> None:
         try:
             await template.close()
-        except PlatformError:
+        except (PlatformError, OSError):
             _log.exception("template_not_ended environment_id=%s", template.environment_id)
         else:
             _log.info("template_ended environment_id=%s", template.environment_id)

@@ -15,7 +15,13 @@ import msgspec
 
 from squib.clock import Clock, Entropy
 from squib.environment.code_cache import CacheClosed, CodeCache
-from squib.environment.driver import NO_EXTENSIONS, RuntimeUnavailable, SandboxDriver, TemplateLost
+from squib.environment.driver import (
+    NO_CLONES,
+    NO_EXTENSIONS,
+    RuntimeUnavailable,
+    SandboxDriver,
+    TemplateLost,
+)
 from squib.environment.template import NoSnapshot, Taken
 from squib.invoke.references import CodeReferences
 from squib.invoke.snapshot_outcome import SnapshotOutcome, outcome_of, without
@@ -164,7 +170,17 @@ class Activation:
             declared = None if record is None else record.declared
         else:
             declared = self._versions.peek(subject)
-        return declared if declared is not None and needs_activation(declared) else None
+        if declared is None or not (needs_activation(declared) or self._is_stale(declared)):
+            return None
+        return declared
+
+    def _is_stale(self, declared: FunctionVersion) -> bool:
+        """What a version says of its snapshot was true when squib ran in another way."""
+        if declared.state is not State.ACTIVE or not declared.has_snapshot:
+            return False
+        if declared.snap_start_status == "On":
+            return not self._driver.clones
+        return self._driver.clones and NO_CLONES in (declared.state_reason or "")
 
     async def _activate(self, subject: Subject, tasks: asyncio.TaskGroup) -> None:
         try:

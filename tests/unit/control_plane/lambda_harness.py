@@ -81,7 +81,7 @@ class PreparingDriver:
 
     name = "preparing"
     starts_extensions = True
-    clones = False
+    clones = True
 
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from lambda_harness import ACCOUNT, REGION, ControlPlane
 
-from squib.environment.driver import TemplateLost
+from squib.environment.driver import NO_CLONES, TemplateLost
 from squib.environment.failure import Failure
 from squib.environment.template import NoSnapshot, Taken
 from squib.invoke.resolve import Resolver
 from squib.model.errors import ApiError, PlatformError, ResourceConflict, SnapStartNotReady
+from squib.model.function import FunctionKey
 
 ASKED = {"ApplyOn": "PublishedVersions"}
 
@@ -142,6 +143,33 @@ def test_version_stays_pending_when_squib_stops_and_the_next_start_goes_on(tmp_p
 
     with_plane(tmp_path, stop)
     with_plane(tmp_path, go_on)
+
+
+def test_squib_that_runs_in_another_way_says_so_of_its_versions(tmp_path: Path) -> None:
+    async def settle(plane: ControlPlane, status: str) -> dict[str, Any]:
+        activating = asyncio.create_task(plane.activation.run())
+        while (shown := await version(plane))["SnapStart"]["OptimizationStatus"] != status:
+            await asyncio.sleep(0)
+        activating.cancel()
+        await asyncio.wait([activating])
+        return shown
+
+    async def with_clones(plane: ControlPlane) -> None:
+        if plane.store.functions.peek(FunctionKey(ACCOUNT, REGION, "f")) is None:
+            await plane.create(SnapStart=ASKED, Publish=True)
+        shown = await settle(plane, "On")
+        assert shown["State"] == "Active" and "StateReason" not in shown
+
+    async def without(plane: ControlPlane) -> None:
+        plane.driver.clones = False
+        plane.snapshot = NoSnapshot(NO_CLONES)
+        shown = await settle(plane, "Off")
+        assert shown["State"] == "Active" and NO_CLONES in shown["StateReason"]
+        resolve(plane)
+
+    with_plane(tmp_path, with_clones)
+    with_plane(tmp_path, without)
+    with_plane(tmp_path, with_clones)
 
 
 def test_runtimes_without_snap_start_are_refused(tmp_path: Path) -> None:

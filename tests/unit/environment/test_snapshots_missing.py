@@ -203,7 +203,7 @@ def test_environment_that_does_not_come_out_ends_and_its_caller_is_told(
         assert await now_ms() - started_ms < 10_010
         assert isinstance(await world.invoke(of=ONE), Succeeded)
         await asyncio.sleep(0.01)
-        assert world.states() == ["idle"]
+        assert world.states() == ["idle", "template"]
         events = [text for _, text in list(world.logs.streams.values())[1].events]
         assert events[-1].startswith("RESTORE_REPORT Restore Duration: ")
         assert line in events[-1]
@@ -225,7 +225,7 @@ def test_environment_that_fails_an_invocation_ends_and_the_next_is_another_clone
         assert isinstance(await world.invoke(b"fine", of=ONE), Succeeded)
         assert world.driver.clone_count == 2
         await asyncio.sleep(0.01)
-        assert world.states() == ["idle"]
+        assert world.states() == ["idle", "template"]
         assert all("restart" not in one.calls for one in world.driver.sandboxes)
 
     story(body, script())
@@ -237,7 +237,7 @@ def test_idle_environment_that_dies_is_gone() -> None:
         (clone,) = [one for one in world.driver.sandboxes if not one.has_snapshot]
         clone.end(End(cause=EndCause.OUT_OF_MEMORY))
         await asyncio.sleep(0.01)
-        assert world.states() == []
+        assert world.states() == ["template"]
         assert isinstance(await world.invoke(of=ONE), Succeeded)
 
     story(body, script())
@@ -307,6 +307,6 @@ def test_number_of_environments_is_not_a_templates_affair() -> None:
         await world.invoke(of=OTHER)
         await asyncio.sleep(0.01)
         assert len(world.driver.templates) == 2
-        assert len(world.states()) == 1
+        assert world.states() == ["idle", "template", "template"]
 
     story(body, script(), max_environments=1)
