@@ -2,10 +2,13 @@
 
 import json
 import logging
+import re
 import sys
 import time
+from typing import Final
 
 ROOT_LOGGER = "squib"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class TextFormatter(logging.Formatter):
@@ -14,6 +17,11 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         self.converter = time.gmtime
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter. What callers have put into a message begins no line of its own."""
+        record.message = _CONTROL.sub(lambda found: repr(found[0])[1:-1], record.message)
+        return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):

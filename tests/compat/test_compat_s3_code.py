@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from harness.functions import ROLE, Function, zip_of
 from harness.s3 import S3
 from harness.squib import PYTHON, Squib, unique_name
+from harness.users import User, everything, refused
 
 
 def returning(value: str) -> bytes:
@@ -101,9 +102,26 @@ def test_what_s3_refuses_is_told_in_its_words(
         create(with_s3, key, bucket)
     with pytest.raises(ClientError) as of_layer:
         client.publish_layer_version(LayerName="l", Content={"S3Bucket": bucket, "S3Key": key})
-    for refused in (of_function, of_layer):
-        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
-        assert refused.value.response["Error"]["Message"] == message
+    for told in (of_function, of_layer):
+        assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+        assert told.value.response["Error"]["Message"] == message
+
+
+def test_an_object_that_the_caller_may_not_read_is_not_read_for_it(with_s3: Squib, s3: S3) -> None:
+    function = create(with_s3, "first.zip")
+    function.wait_active()
+    user = User(with_s3, everything("lambda:*"), everything("s3:GetObject", "arn:aws:s3:::code/folder/*"))
+    named = {"FunctionName": function.name, "S3Bucket": "code"}
+    asked = len(s3.signatures)
+    said = refused(user.client().update_function_code, **named, S3Key="first.zip")
+    assert "s3:GetObject on resource: arn:aws:s3:::code/first.zip because no identity-based" in said
+    refused(user.client().update_function_code, **named, S3Key="folder/a", S3ObjectVersion="v2")
+    with pytest.raises(ClientError, match="reads no object with"):
+        user.client().update_function_code(**named, S3Key="folder/../first.zip")
+    assert len(s3.signatures) == asked
+    user.client().update_function_code(**named, S3Key="folder/with space+plus.zip")
+    function.wait_updated()
+    assert function.invoke().value == "odd"
 
 
 def test_without_a_key_requests_are_not_signed(squib: Squib, s3: S3) -> None:
@@ -126,7 +144,7 @@ def test_an_endpoint_that_is_not_there_is_our_fault() -> None:
     with S3() as s3:
         gone = s3.url
     with Squib("--s3-endpoint", gone) as squib:
-        with pytest.raises(ClientError) as refused:
+        with pytest.raises(ClientError) as told:
             create(squib, "first.zip")
-        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+        assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
         assert "s3_unreachable" in squib.output

@@ -146,6 +146,23 @@ def test_a_function_with_a_role_and_layers_asks_for_these_too() -> None:
     assert (get_layer.action, get_layer.resource) == ("lambda:GetLayerVersion", layer)
 
 
+@pytest.mark.parametrize(
+    ("operation", "member"),
+    [("CreateFunction", "Code"), ("UpdateFunctionCode", None), ("PublishLayerVersion", "Content")],
+)
+def test_code_in_s3_takes_the_right_to_read_it(operation: str, member: str | None) -> None:
+    named = {"S3Bucket": "b", "S3Key": "k/x.zip"}
+
+    def of_s3(**code: str) -> list[tuple[str, str]]:
+        given = code if member is None else {member: code}
+        found = asked("lambda", operation, FunctionName="f", LayerName="l", **given)
+        return [(ask.action, ask.resource) for ask in found if ask.action.startswith("s3:")]
+
+    assert of_s3(**named) == [("s3:GetObject", "arn:aws:s3:::b/k/x.zip")]
+    assert of_s3(**named, S3ObjectVersion="v") == [("s3:GetObjectVersion", "arn:aws:s3:::b/k/x.zip")]
+    assert of_s3(ZipFile="") == []
+
+
 def test_an_update_without_a_role_asks_for_no_role() -> None:
     assert [ask.action for ask in asked("lambda", "UpdateFunctionConfiguration", FunctionName="f")] == [
         "lambda:UpdateFunctionConfiguration"

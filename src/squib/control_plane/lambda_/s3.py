@@ -14,6 +14,7 @@ from squib.model.units import Region
 log = logging.getLogger("squib.s3")
 _AT_ONCE: Final = 2  # squib's own choice: an archive is held in memory while it is checked and stored
 _TIMEOUT_S: Final = 30
+_DOTS: Final = frozenset((".", ".."))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,10 @@ class S3Objects:
             raise InvalidParameterValue(
                 "Error occurred while GetObject. This squib has no S3 to read code from: "
                 "start it with --s3-endpoint, or send the code as ZipFile."
+            )
+        if not _DOTS.isdisjoint(key.split("/")):  # a server may take it for another object than was asked for
+            raise InvalidParameterValue(
+                f"Error occurred while GetObject. squib reads no object with '.' or '..' in its key: {key}"
             )
         async with self._slots:
             return await asyncio.to_thread(self._read, region, bucket, key, version)

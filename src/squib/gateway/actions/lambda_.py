@@ -148,6 +148,27 @@ def _layers(given: Input, place: Place) -> Iterator[str]:
     yield from map(_spelled, given.get("Layers") or ())
 
 
+def _objects(given: Input, place: Place) -> Iterator[tuple[str, bool]]:
+    """The object in S3 that the code or a layer's content is read from; whether a version of it is named."""
+    for code in (given.get("Code"), given.get("Content"), given):
+        if code and code.get("S3Bucket") and code.get("S3Key"):
+            arn = f"arn:aws:s3:::{code['S3Bucket']}/{code['S3Key']}"
+            yield arn, bool(code.get("S3ObjectVersion"))
+
+
+def _newest_objects(given: Input, place: Place) -> Iterator[str]:
+    return (arn for arn, is_version in _objects(given, place) if not is_version)
+
+
+def _object_versions(given: Input, place: Place) -> Iterator[str]:
+    return (arn for arn, is_version in _objects(given, place) if is_version)
+
+
+_CODE_IN_S3: Final = (
+    Also("s3:GetObject", _newest_objects),
+    Also("s3:GetObjectVersion", _object_versions),
+)
+"""squib reads with a key of its own: what a caller may not read itself must not be had through it."""
 _ROLE_AND_LAYERS: Final = (
     Also("iam:PassRole", _role, _pass_role_keys),
     Also("lambda:GetLayerVersion", _layers),
@@ -232,8 +253,9 @@ _CONDITIONS: Final[Mapping[str, Conditions]] = {
     "CreateCapacityProvider": request_tags,
 }
 _ALSO: Final[Mapping[str, tuple[Also, ...]]] = {
-    "CreateFunction": _ROLE_AND_LAYERS,
+    "CreateFunction": (*_ROLE_AND_LAYERS, *_CODE_IN_S3),
     "UpdateFunctionConfiguration": _ROLE_AND_LAYERS,
+    "UpdateFunctionCode": _CODE_IN_S3,
 }
 
 
@@ -260,7 +282,7 @@ def _rows() -> Iterator[tuple[str, Rule]]:
         yield operation, Rule("lambda:InvokeFunction", _function)
     yield "InvokeAsync", Rule("lambda:InvokeFunction", _function)
     yield "GetLayerVersionByArn", Rule("lambda:GetLayerVersion", _layer_version_by_arn)
-    yield "PublishLayerVersion", Rule("lambda:PublishLayerVersion", _layer)
+    yield "PublishLayerVersion", Rule("lambda:PublishLayerVersion", _layer, None, _CODE_IN_S3)
     yield "CreateEventSourceMapping", Rule("lambda:CreateEventSourceMapping", anything, _new_mapping_keys)
     yield "CreateCodeSigningConfig", Rule("lambda:CreateCodeSigningConfig", anything, request_tags)
     yield "ListTags", Rule("lambda:ListTags", _named_by("Resource"))
