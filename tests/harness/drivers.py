@@ -219,7 +219,7 @@ class Bench:
         listener.sandbox = await self.driver.create(spec, listener.wiring)
         return listener
 
-    async def template(self, handler: str = "app.handler", *, runtime: str = "python3.11") -> Listener:
+    async def template(self, runtime: str = "python3.11", handler: str = "app.handler") -> Listener:
         """A template whose snapshot is taken."""
         template = await self.start(runtime, handler, is_template=True)
         assert await template.snapshots.get() is None, template.output()

@@ -15,7 +15,15 @@ from typing import Final, Protocol
 from squib.environment.driver import End, EndCause, LogSource, Wiring
 from squib.environment.log_reader import LogReader
 from squib.environment.sandbox_group import SandboxGroup
-from squib.environment.sandbox_protocol import CLONE_ENDED, CLONE_WORD, GO_ON, PRESENT, SIGNAL
+from squib.environment.sandbox_protocol import (
+    CLONE_ENDED,
+    CLONE_WORD,
+    FORKED,
+    GO_ON,
+    PLACED,
+    PRESENT,
+    SIGNAL,
+)
 from squib.environment.trace_daemon import bound
 from squib.model.errors import PlatformError
 
@@ -36,7 +44,7 @@ class CloneKeeper(Protocol):
 
 
 class CloneSandbox:
-    """Implements driver.Sandbox. Ordered first, then present, adopted, and at last started."""
+    """Implements driver.Sandbox. Ordered first, then present, adopted, ready, and at last started."""
 
     def __init__(self, driver: CloneKeeper, slot: int) -> None:
         """Raises OSError; the slot is still the caller's then."""
@@ -57,6 +65,7 @@ class CloneSandbox:
         self._given.append(theirs.detach())
         self._life.setblocking(False)
         self._present: asyncio.Future[int] = self._loop.create_future()
+        self._forked: asyncio.Future[None] = self._loop.create_future()
         self._gone = asyncio.Event()
         self._process = -1
         self._group: SandboxGroup | None = None
@@ -94,6 +103,13 @@ class CloneSandbox:
         """The launcher has found it to be a clone, and has made a place for it."""
         self._group, self._listeners, self._resident_bytes = group, listeners, resident_bytes
         self._loop.add_reader(self._process, self._process_ended)
+        self._loop.add_reader(self._life.fileno(), self._read_forked)
+        self._say(PLACED, 0)
+
+    async def ready(self) -> None:
+        """Returns when it says that its runtime waits to go on, which nothing relies on. Raises PlatformError
+        when it ends instead."""
+        await self._forked
 
     async def start(self, wiring: Wiring) -> None:
         """Lets the runtime go on. Raises PlatformError when it is gone."""
@@ -116,7 +132,7 @@ class CloneSandbox:
     # --- what it says, and what the kernel says
 
     def _read_present(self) -> None:
-        """Its first word; afterwards it is listened to when it has ended only, say what it may."""
+        """Its first word. It is listened to for one word at a time, and only when one is due."""
         letter, _, fds = self._hear()
         if letter is None:
             return
@@ -127,6 +143,19 @@ class CloneSandbox:
             self._present.set_exception(PlatformError("the template has made no clone"))
         for fd in fds:
             os.close(fd)
+
+    def _read_forked(self) -> None:
+        letter, _, fds = self._hear()
+        if letter is None:
+            return
+        self._loop.remove_reader(self._life.fileno())
+        for fd in fds:
+            os.close(fd)
+        if not self._forked.done():
+            if letter == FORKED:
+                self._forked.set_result(None)
+            else:
+                self._forked.set_exception(PlatformError("the clone has ended"))
 
     def _hear(self) -> tuple[bytes | None, int, list[int]]:
         """One message: letter, number, descriptors. None: there is none now; empty: there never will be."""
@@ -245,6 +274,10 @@ class CloneSandbox:
         self._close_given()
         self._loop.remove_reader(self._life.fileno())
         self._life.close()
+        if not self._forked.done():
+            self._forked.cancel()
+        elif not self._forked.cancelled():
+            self._forked.exception()  # nobody may have waited for it
         if not self._present.done():
             self._present.cancel()
         elif not self._present.cancelled() and self._present.exception() is None:

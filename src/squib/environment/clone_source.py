@@ -142,6 +142,8 @@ class CloneSource:
                 except (TimeoutError, PlatformError) as error:
                     raise self._give_up_template("it makes no clones any more") from error
                 await self._driver.adopt(clone, self.slot, process)
+            async with asyncio.timeout(PRESENCE_TIMEOUT_S):
+                await clone.ready()
             clone.freeze()
             self._check()
         except TemplateLost as error:

@@ -30,9 +30,10 @@ REPORT = struct.Struct("=cq")
 MAKE_CLONE = b"C"
 SNAPSHOT, REFUSAL = b"S", b"R"  # it can be cloned from now on; it can't, and why
 MAX_REFUSAL_BYTES = 1000
-# The daemon and a clone: the clone says that it is there, with a descriptor of its process, and waits to be
-# told to go on; then come signals for the runtime, and its end as waitpid gives it.
-PRESENT, GO_ON, SIGNAL, CLONE_ENDED = b"P", b"G", b"Q", b"E"
+# The daemon and a clone: the clone says that it is there, with a descriptor of its process; is told that it
+# has its place, forks the runtime there and says so; waits to be told to go on; then come signals for the
+# runtime, and its end as waitpid gives it.
+PRESENT, PLACED, FORKED, GO_ON, SIGNAL, CLONE_ENDED = b"P", b"L", b"F", b"G", b"Q", b"E"
 CLONE_WORD = struct.Struct("=ci")
 RUNTIME = -1  # the index of the runtime among init's children
 MAX_EXTENSIONS = 10

@@ -20,8 +20,10 @@ from squib.environment import confine, fork_safety
 from squib.environment.sandbox_protocol import (
     CLONE_ENDED,
     CLONE_WORD,
+    FORKED,
     GO_ON,
     MAX_REFUSAL_BYTES,
+    PLACED,
     PRESENT,
     REFUSAL,
     SIGNAL,
@@ -77,9 +79,13 @@ def take(own: Own) -> None:
         orders.close()
         os.close(output)
         os.close(telemetry)
-        begin_clone(socket.socket(fileno=life_fd))
+        gate = begin_clone(socket.socket(fileno=life_fd))
         renew(plan, template_pid)
         draw_chance_anew()
+        gate.send(FORKED)
+        if gate.recv(1) != GO_ON:
+            os._exit(0)
+        gate.close()
 
 
 def examine(own: set[int]) -> fork_safety.Plan:
@@ -141,25 +147,30 @@ def same_as(number: int, other_than: set[int]) -> list[int]:
 # --- the clone
 
 
-def begin_clone(life: socket.socket) -> None:
+def begin_clone(life: socket.socket) -> socket.socket:
     """The first process of a clone gives up what it has more than others, and waits until squib has made a
-    place for it; its child is the runtime, in which alone this returns."""
+    place for it; its child is the runtime, in which alone this returns: with a socket on which it says that
+    it is ready, and is told to go on."""
     os.setsid()
     confine.set_capabilities()
     process = confine.pidfd_open(os.getpid())
     socket.send_fds(life, [CLONE_WORD.pack(PRESENT, 0)], [process])
     os.close(process)
-    if life.recv(CLONE_WORD.size)[:1] != GO_ON:
+    if life.recv(CLONE_WORD.size)[:1] != PLACED:
         os._exit(0)
+    gate, inner_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     runtime = confine.fork_quietly()
     if runtime:
-        attend(life, runtime)
+        inner_gate.close()
+        attend(life, gate, runtime)
     life.close()
+    gate.close()
     os.setsid()
+    return inner_gate
 
 
-def attend(life: socket.socket, runtime: int) -> NoReturn:
-    """Reaps, and passes on signals, until the runtime ends, which is told. All of the clone ends with it."""
+def attend(life: socket.socket, gate: socket.socket, runtime: int) -> NoReturn:
+    """Reaps, and passes words on, until the runtime ends, which is told. All of the clone ends with it."""
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -167,6 +178,7 @@ def attend(life: socket.socket, runtime: int) -> NoReturn:
     poll = select.poll()
     poll.register(life, select.POLLIN)
     poll.register(wake_read, select.POLLIN)
+    poll.register(gate, select.POLLIN)
     while True:
         with contextlib.suppress(BlockingIOError):
             os.read(wake_read, 512)
@@ -178,12 +190,19 @@ def attend(life: socket.socket, runtime: int) -> NoReturn:
             if pid == 0:
                 break
         for fd, _ in poll.poll():
-            if fd == life.fileno():
+            if fd == gate.fileno():
+                if gate.recv(1) == FORKED:
+                    life.send(CLONE_WORD.pack(FORKED, runtime))
+                else:  # the runtime has gone on
+                    poll.unregister(gate)
+            elif fd == life.fileno():
                 word = life.recv(CLONE_WORD.size)
                 if not word:
                     os._exit(0)
                 letter, number = CLONE_WORD.unpack(word)
-                if letter == SIGNAL:
+                if letter == GO_ON:
+                    gate.send(GO_ON)
+                elif letter == SIGNAL:
                     os.kill(runtime, number)
 
 
