@@ -88,12 +88,17 @@ def candidate(pidfd: int) -> Iterator[Candidate]:
 
 
 def _pid_of(pidfd: int) -> int:
-    confine.pidfd_send_signal(pidfd, 0)  # refuses what is no descriptor of a process
+    try:
+        confine.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        raise
+    except OSError as error:
+        raise NotAClone("it is no descriptor of a process") from error
     for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "Pid" and int(value) > 0:
             return int(value)
-    raise NotAClone("it is no descriptor of a living process")
+    raise NotAClone("it is no descriptor of a process in sight")
 
 
 def status_lines(text: str) -> Mapping[str, str]:
