@@ -150,6 +150,10 @@ class CloneSource:
             clone.give_up()
             self.lose(str(error))
             raise
+        except (PlatformError, OSError):
+            clone.give_up()
+            self._check()  # what failed may have failed for the template's end
+            raise
         except BaseException:
             clone.give_up()
             raise

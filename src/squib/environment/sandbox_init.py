@@ -142,6 +142,8 @@ class Init:
     def start_runtime(self) -> None:
         """Starts the runtime."""
         self.runtime = self.fork(RUNTIME)
+        for fd in self.template or ():  # a template starts once; its end is to show on its socket
+            os.close(fd)
         self.control.sendall(REPORT.pack(STARTED, resident_bytes(self.runtime)))
 
     def fork(self, index: int) -> int:
