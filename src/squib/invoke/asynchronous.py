@@ -51,12 +51,13 @@ _NEW: Final = Progress()
 class _Attempt:
     """An event on its way to its function."""
 
-    __slots__ = ("entry", "event", "lease", "payload", "target")
+    __slots__ = ("begun_at_s", "entry", "event", "lease", "payload", "target")
 
     def __init__(self, entry: Entry, event: AcceptedEvent, payload: bytes) -> None:
         self.entry, self.event, self.payload = entry, event, payload
         self.target: Target | None = None
         self.lease: Lease | None = None
+        self.begun_at_s = 0.0
 
 
 class Dispatcher:
@@ -167,7 +168,7 @@ class Dispatcher:
         """Begins what may be begun."""
         self._is_pumping = False
         now_ms = self._clock.now_ms()
-        while not self._is_stopping and self._running < self._pace.limit:
+        while not self._is_stopping and self._pace.may_begin(self._running):
             entry = self._backlog.take(now_ms=now_ms)
             if entry is None:
                 break
@@ -255,6 +256,7 @@ class Dispatcher:
                 self._hold(attempt)
             return
         self._pace.begun()
+        attempt.begun_at_s = self._loop.time()
         self._saw(AsyncMetric.AGE, event, max(0, now_ms - event.accepted_at_ms))
         done = partial(self._came_back, attempt)
         if trace is not None:
@@ -346,6 +348,7 @@ class Dispatcher:
     def _release(self, attempt: _Attempt) -> None:
         if attempt.lease is not None:
             attempt.lease.release()
+            self._pace.ended(self._loop.time() - attempt.begun_at_s)
             self._backlog.unblock(attempt.entry.function, now_ms=self._clock.now_ms())
         self._ended_one()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.scheduler.pace import MAX_LIMIT, MIN_LIMIT, next_limit
+from squib.scheduler.pace import MAX_LIMIT, MIN_LIMIT, next_pacing, rest_ms
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from squib.scheduler.pace import MAX_LIMIT, MIN_LIMIT, next_limit
 def test_the_limit_follows_the_processors(
     limit: int, in_flight: int, idle: float, loop: float, has_company: bool, expected: int
 ) -> None:
-    found = next_limit(
+    found = next_pacing(
         limit,
         in_flight=in_flight,
         idle_ratio=idle,
@@ -34,7 +34,8 @@ def test_the_limit_follows_the_processors(
         processors=2,
         has_company=has_company,
     )
-    assert found == expected
+    assert found.limit == expected
+    assert found.rests == (has_company and expected == MIN_LIMIT)
 
 
 @given(
@@ -48,7 +49,7 @@ def test_the_limit_follows_the_processors(
 def test_the_limit_stays_within_bounds(
     limit: int, in_flight: int, idle: float, loop: float, processors: int, has_company: bool
 ) -> None:
-    found = next_limit(
+    found = next_pacing(
         limit,
         in_flight=in_flight,
         idle_ratio=idle,
@@ -56,4 +57,8 @@ def test_the_limit_stays_within_bounds(
         processors=processors,
         has_company=has_company,
     )
-    assert MIN_LIMIT <= found <= max(MAX_LIMIT, 4 * processors)
+    assert MIN_LIMIT <= found.limit <= max(MAX_LIMIT, 4 * processors)
+
+
+def test_a_rest_is_many_times_what_was_run_and_never_long() -> None:
+    assert (rest_ms(0), rest_ms(0.5), rest_ms(60_000)) == (0, 4.5, 20)
