@@ -22,7 +22,7 @@ from squib.model.queue import QUEUES, parse_queue_arn
 from squib.model.resource_policy import RESOURCE_POLICIES
 from squib.store.base import Store
 
-_MAX_REMEMBERED: Final = 8_192  # our own choice, of resources
+_MAX_REMEMBERED: Final = 4_096  # our own choice, of resources: each is some 600 bytes
 _NO_TAGS: Final[Mapping[str, str]] = {}
 
 Place: TypeAlias = tuple[str, Key]
@@ -64,10 +64,14 @@ class ResourceBook:
             return self._sets[arn]
         except KeyError:
             pass
+        parts = arn.split(":", 3)
+        finder = self._finders.get(parts[2]) if len(parts) == 4 else None
+        if finder is None:
+            return None  # and nothing to remember: log streams come and go
         if len(self._sets) >= _MAX_REMEMBERED:
             self._sets.clear()
             self._arns.clear()
-        found = self._sets[arn] = self._find(arn)
+        found = self._sets[arn] = self._find(arn, finder)
         return found
 
     def tags(self, arn: str) -> Mapping[str, str]:
@@ -88,10 +92,8 @@ class ResourceBook:
 
         return written
 
-    def _find(self, arn: str) -> PolicySet | None:
-        parts = arn.split(":", 3)
-        finder = self._finders.get(parts[2]) if len(parts) == 4 else None
-        carried = None if finder is None else finder(arn)
+    def _find(self, arn: str, finder: Finder) -> PolicySet | None:
+        carried = finder(arn)
         if carried is None:
             return None
         self._arns.setdefault(carried.place, set()).add(arn)

@@ -107,3 +107,42 @@ def test_environments_that_have_grown_end_when_they_are_idle() -> None:
         assert names(world) == ["b", "c"]
 
     World(FakeScript(memory_bytes=10 * MIB), memory_budget_bytes=100 * MIB).run(story)
+
+
+def test_nothing_is_frozen_while_the_next_request_waits() -> None:
+    async def story(world: World) -> None:
+        await burst(world, 20)
+        assert [call for call in world.sandbox.calls if "reeze" in call or "thaw" in call] == []
+        await asyncio.sleep(1)
+        assert world.sandbox.calls == ["freeze"]
+        await world.invoke()
+        assert world.sandbox.calls == ["freeze", "thaw"]
+
+    World(FakeScript(on_event=slow), max_environments=1).run(story)
+
+
+def test_an_environment_that_is_used_without_a_pause_is_not_frozen() -> None:
+    async def story(world: World) -> None:
+        for _ in range(1_000):
+            await world.invoke()
+            await asyncio.sleep(0.005)
+        assert world.sandbox.calls == []
+
+    World().run(story)
+
+
+def test_a_function_that_grows_while_it_runs_takes_memory_from_those_that_are_idle() -> None:
+    async def story(world: World) -> None:
+        for name in ("a", "b", "c"):
+            await world.invoke(of=named(name))
+        await asyncio.sleep(1)
+        world.script.on_event = slow
+        running = asyncio.create_task(world.invoke(of=named("c")))
+        await asyncio.sleep(0.1)
+        world.script.memory_bytes = 50 * MIB
+        await asyncio.sleep(0.5)
+        assert world.states().count("busy") == 1
+        assert names(world) == ["b", "c"]
+        assert isinstance(await running, Succeeded)
+
+    World(FakeScript(memory_bytes=10 * MIB), memory_budget_bytes=100 * MIB).run(story)
