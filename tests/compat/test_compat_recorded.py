@@ -1,9 +1,12 @@
 """Whole conversations with squib, each answer compared with what AWS answered when it was recorded."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from compat.scenarios import catalogue, recordings
-from compat.scenarios.scene import SCENARIOS, Scene
+from compat.scenarios.scene import SCENARIOS, WITH_STREAMS, Scene
+from harness.moto import Moto
 from harness.s3 import S3
 from harness.squib import Squib
 
@@ -18,9 +21,21 @@ pytestmark = [
 ANSWERS = recordings.load(RECORDED) if RECORDED else {}
 
 
+@pytest.fixture(scope="module")
+def streams() -> Iterator[tuple[Moto, Squib]]:
+    """Tables elsewhere, and a squib that is told where."""
+    with Moto() as moto, moto.served("dynamodb") as running:
+        yield moto, running
+
+
 @pytest.mark.parametrize("name", catalogue.played())
-def test_scenario_goes_as_with_aws(name: str, squib: Squib, s3: S3, ready_runtimes: frozenset[str]) -> None:
-    scene = Scene(name, ANSWERS[name], squib, s3, ready_runtimes)
+def test_scenario_goes_as_with_aws(
+    name: str, squib: Squib, s3: S3, ready_runtimes: frozenset[str], request: pytest.FixtureRequest
+) -> None:
+    moto: Moto | None = None
+    if name in WITH_STREAMS:
+        moto, squib = request.getfixturevalue("streams")
+    scene = Scene(name, ANSWERS[name], squib, s3, ready_runtimes, moto)
     try:
         SCENARIOS[name](scene)
     finally:

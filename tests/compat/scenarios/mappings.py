@@ -1,4 +1,4 @@
-"""Event source mappings: of queues, and as far as others are refused."""
+"""Event source mappings: of queues and tables, and as far as others are refused."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +92,92 @@ def function_named(scene: Scene) -> None:
             given = {"FunctionName": named, "EventSourceArn": queue}
             with _mapping(scene, f"{case}_create_esm", **given):
                 pass
+
+
+def _table(scene: Scene) -> str:
+    """The stream of a new table elsewhere."""
+    assert scene.streams is not None, "there are tables for this scenario"
+    made = scene.streams.client("dynamodb", scene.region).create_table(
+        TableName=unique_name("scene"),
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    return str(made["TableDescription"]["LatestStreamArn"])
+
+
+def _lifecycle(scene: Scene, function: str, queue: str) -> Any:
+    """A mapping of a table that has come so far as to be polled; gives what was answered to its making."""
+    scene.leave("update_table_response")
+    made = scene.ask(
+        "create_response",
+        "create_event_source_mapping",
+        FunctionName=function,
+        EventSourceArn=_table(scene),
+        DestinationConfig={"OnFailure": {"Destination": queue}},
+        BatchSize=1,
+        StartingPosition="TRIM_HORIZON",
+        MaximumBatchingWindowInSeconds=1,
+        MaximumRetryAttempts=1,
+    )
+    named = {"UUID": made["UUID"]}
+    eventually(
+        lambda: scene.ask(None, "get_event_source_mapping", **named)["State"] == "Enabled", within_s=30
+    )
+    scene.ask("get_response", "get_event_source_mapping", **named)
+    return made
+
+
+@scenario(f"{_M}test_event_source_mapping_lifecycle", with_streams=True)
+def lifecycle_of_a_table(scene: Scene) -> None:
+    with _queue(scene) as queue:
+        made = _lifecycle(scene, scene.deployed(Role=scene.streaming_role()), queue)
+        scene.ask("delete_response", "delete_event_source_mapping", UUID=made["UUID"])
+
+
+@scenario(f"{_M}test_event_source_mapping_lifecycle_delete_function", with_streams=True)
+def lifecycle_without_its_function(scene: Scene) -> None:
+    function = scene.deployed(Role=scene.streaming_role())
+    with _queue(scene) as queue:
+        made = _lifecycle(scene, function, queue)
+        named = {"UUID": made["UUID"]}
+        scene.ask("delete_function_response", "delete_function", FunctionName=function)
+        eventually(
+            lambda: (
+                "not found" in scene.ask(None, "get_event_source_mapping", **named)["LastProcessingResult"]
+            )
+        )
+        scene.ask("get_response_post_delete", "get_event_source_mapping", **named)
+        scene.ask("delete_response", "delete_event_source_mapping", **named)
+
+
+@scenario(f"{_M}test_create_event_filter_criteria_validation", with_streams=True)
+def filters_that_are_none(scene: Scene) -> None:
+    function = scene.deployed(Role=scene.streaming_role())
+    given = {"FunctionName": function, "EventSourceArn": _table(scene), "StartingPosition": "LATEST"}
+    with _mapping(scene, "response-with-empty-filters", **given, FilterCriteria={"Filters": []}):
+        pass
+
+
+@scenario(f"{_M}test_create_event_source_self_managed")
+def brokers_of_ones_own(scene: Scene) -> None:
+    create, function = "create_event_source_mapping", scene.deployed()
+    secret = f"arn:aws:secretsmanager:{scene.region}:{scene.account_id}:secret:brokers"
+    access = {"SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": secret}]}
+
+    def brokers(*addresses: str) -> dict[str, Any]:
+        return {"SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": list(addresses)}}}
+
+    one = {"FunctionName": function, "StartingPosition": "TRIM_HORIZON", "Topics": ["topic"]}
+    scene.ask("missing-source-access-configuration", create, **one, **brokers("kafka:1000"))
+    scene.ask("event-source-mapping-default", create, **one, **access, **brokers("kafka:1000"))
+    scene.ask("duplicate-source", create, **one, **access, **brokers("kafka:1000"))
+    other = {**one, "StartingPosition": "LATEST", "Topics": ["topic_2"], "BatchSize": 1}
+    group = {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "random_id"}}
+    scene.ask("event-source-mapping-values", create, **other, **access, **group, **brokers("kafka:1000"))
+    both = brokers("kafka:1000", "kafka:2000")
+    scene.ask("multiple-duplicate-source", create, **one, **access, **both)
 
 
 @scenario("TestLambdaTag::test_create_tag_on_esm_create")

@@ -13,6 +13,7 @@ import pytest
 from compat.scenarios.comparison import Comparison
 from compat.scenarios.recordings import Answers
 from harness.functions import ROLE, zip_of
+from harness.moto import Moto
 from harness.s3 import S3
 from harness.squib import Squib, unique_name
 
@@ -36,15 +37,19 @@ def slow_code() -> bytes:
 Play = Callable[["Scene"], None]
 SCENARIOS: Final[dict[str, Play]] = {}
 """Every scenario that is played, by its recorded name."""
+WITH_STREAMS: Final[set[str]] = set()
+"""Of these, those that need streams elsewhere."""
 
 
-def scenario(*names: str) -> Callable[[Play], Play]:
+def scenario(*names: str, with_streams: bool = False) -> Callable[[Play], Play]:
     """Says which recorded scenarios a function plays; `scene.parameter` tells variants apart."""
 
     def register(play: Play) -> Play:
         for name in names:
             assert name not in SCENARIOS, name
             SCENARIOS[name] = play
+            if with_streams:
+                WITH_STREAMS.add(name)
         return play
 
     return register
@@ -53,7 +58,17 @@ def scenario(*names: str) -> Callable[[Play], Play]:
 class Scene:
     """One scenario being played. `differences`: name of the answer -> what differs in it."""
 
-    def __init__(self, name: str, recorded: Answers, squib: Squib, s3: S3, runtimes: Set[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        recorded: Answers,
+        squib: Squib,
+        s3: S3,
+        runtimes: Set[str],
+        streams: Moto | None = None,
+    ) -> None:
+        """`streams`: where squib finds tables, for scenarios of `WITH_STREAMS`."""
+        self.streams = streams
         self.name, self._recorded, self._squib, self._runtimes = name, recorded, squib, runtimes
         self._s3 = s3
         self.parameter = name[name.index("[") + 1 : -1] if "[" in name else ""
@@ -100,6 +115,10 @@ class Scene:
         found = list(self._comparison.differences(recorded, _as_recorded(live, recorded)))
         if found:
             self.differences.setdefault(answer, []).extend(found)
+
+    def leave(self, answer: str) -> None:
+        """What another service has answered in the recorded conversation: nothing that squib says."""
+        self._compared.add(answer)
 
     def recorded(self, answer: str) -> Any:
         """The recorded answer of this name, for a scenario that must know a size from it."""
@@ -157,6 +176,11 @@ class Scene:
     def reading_role(self) -> str:
         """A role whose functions may read queues."""
         return self._squib.role("scene-reader", managed=("service-role/AWSLambdaSQSQueueExecutionRole",))
+
+    def streaming_role(self) -> str:
+        """A role whose functions may read streams of tables, and send to queues."""
+        managed = ("service-role/AWSLambdaDynamoDBExecutionRole", "AmazonSQSFullAccess")
+        return self._squib.role("scene-streamer", managed=managed)
 
     def invoking_role(self) -> str:
         """A role whose functions may invoke functions."""
