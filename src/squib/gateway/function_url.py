@@ -81,7 +81,10 @@ class FunctionUrls:
     @staticmethod
     def claims(request: RawRequest) -> bool:
         """Whether a request is to some URL, be it known or not."""
-        return request.path.startswith(PATH_PREFIX) or _LABEL in request.headers.get("host", "")
+        path = request.path  # one with a host of its own, which may be another, is nobody's
+        return path.startswith(PATH_PREFIX) or (
+            path.startswith("/") and _LABEL in request.headers.get("host", "")
+        )
 
     async def answer(self, request: RawRequest, authenticate: Authenticate) -> url_reply.Reply:
         """The answer to a request that is claimed. Never raises but when cancelled."""

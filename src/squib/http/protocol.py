@@ -6,12 +6,12 @@ vanishing) is answered or ended here, so that a handler sees only whole requests
 
 import asyncio
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httptools
 
 from squib.http.exchange import Exchange, Handler
-from squib.http.limits import HttpLimits
+from squib.http.owner import Owner
 from squib.http.repetition import KnownHeads
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -25,27 +25,6 @@ _MAX_PIECES: Final = 1024  # of a body, not joined: a piece of one byte costs fi
 
 # Where the next byte of a connection belongs.
 _BETWEEN, _HEAD, _BODY, _LINGER = range(4)
-
-
-class Owner(Protocol):
-    """What a connection needs of the server that accepted it."""
-
-    limits: HttpLimits
-    handler: Handler
-    on_too_large: Handler
-    draining: bool
-    held_bytes: int
-    """Of unfinished bodies."""
-    date_line: str
-    """`Date: ...` with its line end, or empty."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop: ...
-
-    def opened(self, connection: "Connection") -> bool:
-        """False when there are too many connections already."""
-
-    def closed(self, connection: "Connection") -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -82,7 +61,7 @@ class Connection(asyncio.Protocol):
         "remote_host",
     )
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: "Owner[Connection]") -> None:
         self.owner = owner
         self._transport: Any = None  # a Transport, or an in-memory one in tests
         self._parser: Any = None
@@ -266,6 +245,9 @@ class Connection(asyncio.Protocol):
                 _NAMES[name] = key
         fields = self._fields
         if key in fields:
+            if key == "host":  # whoever stands between may have read the other one (RFC 9112, section 3.2)
+                self._refuse(400)
+                return
             # Joining costs what has come so far: bounded like the head.
             if self._place == _HEAD:
                 self._received += len(fields[key])
@@ -463,6 +445,11 @@ class Connection(asyncio.Protocol):
                 transport.close()
 
     # --- called by the server
+
+    @property
+    def waits_since(self) -> float | None:
+        """Loop time since which the client says nothing; None while it is owed an answer."""
+        return None if self._open is not None or self._queue or self._write_paused else self._since
 
     def sweep(self, now: float) -> None:
         """Ends a connection that makes no progress. `now` is loop time."""

@@ -1,8 +1,10 @@
 """Listeners of one HTTP server, its connections, and draining. Requests are the matter of `protocol`."""
 
 import asyncio
+import heapq
 import socket
 from email.utils import formatdate
+from operator import itemgetter
 from typing import Final
 
 from squib.http.exchange import Exchange, Handler
@@ -10,6 +12,7 @@ from squib.http.limits import HttpLimits
 from squib.http.protocol import Connection
 
 _SWEEP_S: Final = 1.0
+_ROOM: Final = 32  # squib's choice, connections: looking for them costs a look at all
 
 
 def refuse_too_large(exchange: Exchange) -> None:
@@ -104,7 +107,9 @@ class HttpServer:
 
     def opened(self, connection: Connection) -> bool:
         """Takes a new connection in, unless there are too many or the server drains."""
-        if self.draining or len(self._connections) >= self.limits.max_connections:
+        if self.draining:
+            return False
+        if len(self._connections) >= self.limits.max_connections and not self._make_room():
             return False
         self._connections.add(connection)
         if self._timer is None and self.limits.has_timeouts:
@@ -116,6 +121,18 @@ class HttpServer:
         self._connections.discard(connection)
         if self._emptied is not None and not self._connections:
             self._emptied.set()
+
+    def _make_room(self) -> bool:
+        """Ends those connections whose clients have said nothing for longest, if there are any: who holds
+        connections open and does not use them keeps nobody out."""
+        if not self.limits.has_timeouts:
+            return False
+        waiting = [(one.waits_since, one) for one in self._connections if one.waits_since is not None]
+        longest = heapq.nsmallest(_ROOM, waiting, key=itemgetter(0))
+        for _, connection in longest:
+            self._connections.discard(connection)
+            connection.abort()
+        return bool(longest)
 
     def _sweep(self) -> None:
         """Once a second while there are connections: one timer for all of them."""

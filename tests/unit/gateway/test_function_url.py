@@ -157,12 +157,19 @@ def test_what_is_made_or_deleted_counts_at_once() -> None:
     assert world.get(f"{PATH_PREFIX}two/").status == 200
 
 
-def test_any_other_request_is_left_to_the_api() -> None:
+@pytest.mark.parametrize(
+    ("path", "host"),
+    [
+        ("/2015-03-31/functions", "lambda.us-east-1.test"),
+        ("http://one.lambda-url.us-east-1.test/", "two.lambda-url.us-east-1.test"),
+    ],
+)
+def test_any_other_request_is_left_to_the_api(path: str, host: str) -> None:
     request = RawRequest(
         method="GET",
-        path="/2015-03-31/functions",
+        path=path,
         query="",
-        headers={"host": "lambda.us-east-1.test"},
+        headers={"host": host},
         body=b"",
         request_id=RequestId("id"),
         received_at_ms=AT_MS,

@@ -39,6 +39,8 @@ def test_body_over_the_limit_is_answered_without_being_read(loop: Loop, head: by
         b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nhOST: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nNo colon\r\n\r\n",
         b"GET / HTTP/1.1\nHost: bare line feeds\n\n",
         b"CONNECT h:1 HTTP/1.1\r\n\r\n",

@@ -119,15 +119,62 @@ def test_drain_aborts_what_is_parked_when_time_is_over(run: Runner) -> None:
     run(main())
 
 
-def test_connection_over_the_limit_is_closed(run: Runner) -> None:
+def test_connection_over_the_limit_is_closed_while_all_others_are_owed_an_answer(run: Runner) -> None:
     async def main() -> None:
-        server = HttpServer(
-            lambda exchange: exchange.respond(200, ()), HttpLimits(max_body_bytes=10, max_connections=1)
-        )
+        open_ones: list[Exchange] = []
+        arrived = asyncio.Event()
+
+        def hold(exchange: Exchange) -> None:
+            open_ones.append(exchange)
+            arrived.set()
+
+        server = HttpServer(hold, HttpLimits(max_body_bytes=10, max_connections=1))
         _, port = await server.listen("127.0.0.1", 0)
-        _first, first_writer = await asyncio.open_connection("127.0.0.1", port)
+        first, first_writer = await asyncio.open_connection("127.0.0.1", port)
+        first_writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await arrived.wait()
         second, second_writer = await asyncio.open_connection("127.0.0.1", port)
         assert await second.read() == b""
+        open_ones[0].respond(200, ())
+        assert (await first.readline()).startswith(b"HTTP/1.1 200")
+        first_writer.close()
+        second_writer.close()
+        await server.drain(0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"])
+def test_who_only_holds_connections_keeps_nobody_out(run: Runner, said: bytes) -> None:
+    async def main() -> None:
+        limits = HttpLimits(max_body_bytes=10, max_connections=4)
+        server = HttpServer(lambda exchange: exchange.respond(200, ()), limits)
+        _, port = await server.listen("127.0.0.1", 0)
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        for _, writer in held:
+            writer.write(said)
+        while server.connection_count < 4:
+            await asyncio.sleep(0)
+        answer = await ask(port, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.connection_count <= 4
+        for _, writer in held:
+            writer.close()
+        await server.drain(0)
+
+    run(main())
+
+
+def test_connections_without_timeouts_are_not_ended_for_others(run: Runner) -> None:
+    async def main() -> None:
+        limits = HttpLimits(max_body_bytes=10, max_connections=1, has_timeouts=False)
+        server = HttpServer(lambda exchange: exchange.respond(200, ()), limits)
+        _, port = await server.listen("127.0.0.1", 0)
+        first, first_writer = await asyncio.open_connection("127.0.0.1", port)
+        second, second_writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await second.read() == b""
+        first_writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await first.readline()).startswith(b"HTTP/1.1 200")
         first_writer.close()
         second_writer.close()
         await server.drain(0)

@@ -1,5 +1,6 @@
 """What every operation of SQS needs: the parts of squib it works on, and the queue that a call names."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from squib.model.queue_errors import (
     QueueDoesNotExist,
     QueueParameterInvalid,
 )
-from squib.model.units import EpochMs
+from squib.model.units import AccountId, EpochMs
 from squib.store.base import Collection, Queues, Store
 
 NOTHING = OperationResult(output={})
@@ -29,6 +30,8 @@ class Sqs:
     entropy: Entropy
     deleted_at_ms: dict[QueueKey, EpochMs] = field(default_factory=dict)
     """Names that may not be used again yet; squib forgets them when it ends."""
+    waiting: Counter[AccountId] = field(default_factory=Counter)
+    """Receives that wait for a message, by whose they are."""
 
 
 def required(given: Mapping[str, Any], name: str) -> Any:

@@ -11,7 +11,7 @@ from squib.control_plane.sqs.shapes import fault, message_shape, sent_shape
 from squib.model.message_attributes import SYSTEM_ATTRIBUTES
 from squib.model.operation import AuthorizedCall, OperationResult
 from squib.model.queue_errors import InvalidAttributeName
-from squib.model.queue_limits import MAX_RECEIVED, MAX_VISIBILITY_S, MAX_WAIT_S
+from squib.model.queue_limits import MAX_RECEIVED, MAX_VISIBILITY_S, MAX_WAIT_S, MAX_WAITING_RECEIVES
 
 TRACE_HEADER: Final = "x-amzn-trace-id"
 VISIBILITY_REASON: Final = f"Must be between 0 and {MAX_VISIBILITY_S}, if provided."
@@ -32,8 +32,8 @@ async def send_message(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
 
 
 async def receive_message(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
-    """ReceiveMessage: waits for a message if asked to. Who leaves while waiting gets none, nor keeps others
-    from it."""
+    """ReceiveMessage: waits for a message if asked to, and if not too many of the account wait already. Who
+    leaves while waiting gets none, nor keeps others from it."""
     queue, given = queue_of(sqs, call), call.input
     reason = f"Must be between 1 and {MAX_RECEIVED}, if provided."
     max_count = in_range(given, "MaxNumberOfMessages", 1, MAX_RECEIVED, reason)
@@ -47,13 +47,19 @@ async def receive_message(sqs: Sqs, call: AuthorizedCall) -> OperationResult:
     waiting = asyncio.current_task()
     if waiting is not None:
         call.when_gone(partial(_leave, waiting))
-    received = await sqs.queues.receive(
-        queue.key,
-        max_count=max_count or 1,
-        visibility_timeout_s=timeout_s,
-        wait_ms=1000 * (queue.receive_wait_s if wait_s is None else wait_s),
-        attempt_id=attempt_id,
-    )
+    account_id = call.principal.account_id
+    may_wait = sqs.waiting[account_id] < MAX_WAITING_RECEIVES
+    sqs.waiting[account_id] += 1
+    try:
+        received = await sqs.queues.receive(
+            queue.key,
+            max_count=max_count or 1,
+            visibility_timeout_s=timeout_s,
+            wait_ms=1000 * (queue.receive_wait_s if wait_s is None else wait_s) if may_wait else 0,
+            attempt_id=attempt_id,
+        )
+    finally:
+        sqs.waiting[account_id] -= 1
     call.when_gone(ignore_gone)
     names = frozenset(given.get("MessageAttributeNames") or ())
     messages = [message_shape(queue, message, system_names, names) for message in received]
