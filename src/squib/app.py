@@ -417,6 +417,7 @@ class _Parts:
             clock=clock,
             entropy=entropy,
             delays=delays,
+            unawaited=lambda: self._event_sources.begun_count,
         )
 
     async def serve(self, stopping: asyncio.Event) -> None:

@@ -107,14 +107,16 @@ def drained(squib: Squib, queue: Queue) -> list[Any]:
 
 
 def keep_killing(squib: Squib, producers: Sequence[Producer]) -> None:
-    """Lets squib work until some moment, ten times."""
-    moments = random.Random(11)
+    """Lets squib work until some moment, ten times, in which about as much is sent each time."""
+    moments, whole = random.Random(11), sum(producer.count for producer in producers)
     for kill in range(KILLS):
         if kill:
             squib.start()
         for producer in producers:
             producer.up.set()
-        threading.Event().wait(moments.uniform(0.2, 1.0))  # squib at work, until some moment
+        goal = whole * (kill + moments.random()) / KILLS
+        eventually(lambda: sum(one.sent for one in producers) >= goal, within_s=60)  # noqa: B023
+        threading.Event().wait(moments.uniform(0, 0.1))  # squib at work, until some moment
         for producer in producers:
             producer.up.clear()
         squib.kill(launcher_too=moments.random() < 0.5)

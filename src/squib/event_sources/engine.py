@@ -59,7 +59,7 @@ class EventSources:
         self._queues = store.collection(QUEUES)
         self._conditions = Conditions(store, resolver, judge)
         self._results = Results(store)
-        sender = Sender(resolver, admission, pool, meter, may_recur, tracing, clock, entropy)
+        sender = self._sender = Sender(resolver, admission, pool, meter, may_recur, tracing, clock, entropy)
         tools = Tools(
             sender=sender, conditions=self._conditions, results=self._results, clock=clock, entropy=entropy
         )
@@ -71,6 +71,11 @@ class EventSources:
         }
         """What mappings can be made for."""
         self._manager = Manager(store, self.kinds)
+
+    @property
+    def begun_count(self) -> int:
+        """Invocations that sources have begun so far: nobody waits for them."""
+        return self._sender.begun_count
 
     async def run(self) -> None:
         """Until `stop` was called and what is under way has ended; or cancelled."""

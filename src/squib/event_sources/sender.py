@@ -58,6 +58,8 @@ class Sender:
         self._resolver, self._admission, self._pool = resolver, admission, pool
         self._meter, self._may_recur, self._tracing = meter, may_recur, tracing
         self._clock, self._entropy = clock, entropy
+        self.begun_count = 0
+        """Invocations begun so far."""
 
     async def send(self, mapping: EventSourceMapping, event: bytes, trace_header: str | None) -> Sending:
         """Invokes the mapping's function with `event`, and waits. What a caller would be told as an error is
@@ -98,6 +100,7 @@ class Sender:
     async def _invoke(self, invocation: Invocation) -> InvokeOutcome:
         try:
             with self._admission.lease(invocation.function.key, invocation.function.version):
+                self.begun_count += 1
                 outcome = await self._pool.invoke(invocation)
         except SquibError as error:
             if isinstance(error, TooManyRequests):

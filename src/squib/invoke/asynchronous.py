@@ -7,7 +7,7 @@ has the payloads of no more of them in memory than the store keeps.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -76,8 +76,10 @@ class Dispatcher:
         clock: Clock,
         entropy: Entropy,
         delays: RetryDelays,
+        unawaited: Callable[[], int] = lambda: 0,
         pace: Pace | None = None,
     ) -> None:
+        """`unawaited`: how many invocations that nobody waits for others have begun so far."""
         self._events = store.async_events
         self._configs = store.collection(EVENT_INVOKE_CONFIGS)
         self._recursion = store.collection(RECURSION_CONFIGS)
@@ -85,7 +87,7 @@ class Dispatcher:
         self._resolver, self._pool, self._admission = resolver, pool, admission
         self._teller, self._tracing, self._meter = teller, tracing, meter
         self._clock, self._entropy, self._delays = clock, entropy, delays
-        self._pace = pace or Pace(lambda: admission.taken_count)
+        self._pace = pace or Pace(lambda: admission.taken_count - unawaited())
         self._backlog: Backlog[Entry] = Backlog()
         self._running = 0
         self._loop = asyncio.get_running_loop()
