@@ -62,7 +62,7 @@ class Discards:
         if arn is None:
             return
         action = _ACTIONS.get(arn.split(":")[2] if arn.count(":") >= 5 else "")
-        if action is None:
+        if action is None or arn.endswith(".fifo"):  # developer guide: standard queues and topics
             raise InvalidParameterValue(f"Invalid destination ARN: {arn}")
         resource = f"{arn}/*" if action.startswith("s3") else arn
         if self._conditions.missing(function, (action,), resource) is not None:

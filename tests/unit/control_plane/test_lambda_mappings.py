@@ -121,7 +121,6 @@ WHOLE: list[tuple[str, dict[str, Any]]] = [
     (QUEUE, {"BatchSize": 100, "MaximumBatchingWindowInSeconds": 1,
              "ScalingConfig": {"MaximumConcurrency": 2},
              "FunctionResponseTypes": ["ReportBatchItemFailures"],
-             "MetricsConfig": {"Metrics": ["EventCount"]},
              "FilterCriteria": {"Filters": [{"Pattern": '{"body": {"a": [1]}}'}]}}),
     (STREAM, {"StartingPosition": "TRIM_HORIZON", "ParallelizationFactor": 10, "MaximumRetryAttempts": 3,
               "BisectBatchOnFunctionError": True, "MaximumRecordAgeInSeconds": 60,
@@ -310,6 +309,9 @@ def test_mapping_has_tags(tmp_path: Path) -> None:
     polled(tmp_path, use)
 
 
+WORDS = {"kafka": "Amazon MSK", "mq": "Amazon MQ", "rds": "Amazon DocumentDB", "arn": "Apache Kafka"}
+
+
 @pytest.mark.parametrize(("source", "given", "expected"), DEFAULTS)
 def test_nothing_is_stored_of_what_nobody_polls(
     source: str | None, given: dict[str, Any], expected: dict[str, Any], tmp_path: Path
@@ -318,6 +320,30 @@ def test_nothing_is_stored_of_what_nobody_polls(
         status, code, message = await refused(create(plane, source, **given))
         assert (status, code) == (501, "NotImplementedException")
         assert ("EventSourceArn" if source else "SelfManagedEventSource") in message
+        kind = "arn" if source is None else source.split(":")[2]
+        assert WORDS.get(kind, kind) in message
         assert (await plane.call("ListEventSourceMappings")).output == {"EventSourceMappings": []}
 
     with_function(tmp_path, use)
+
+
+NOT_BUILT: list[tuple[str, dict[str, Any], str]] = [
+    (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount"]}}, "MetricsConfig"),
+    (QUEUE, {"LoggingConfig": {"SystemLogLevel": "INFO"}}, "LoggingConfig"),
+    (QUEUE, {"KMSKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"}, "KMSKeyArn"),
+    (f"{STREAM}/consumer/c:1", {"StartingPosition": "LATEST"}, "a consumer of a Kinesis stream"),
+]
+
+
+@pytest.mark.parametrize(("source", "given", "named"), NOT_BUILT)
+def test_what_would_have_no_effect_is_refused_by_name(
+    source: str, given: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    async def use(plane: ControlPlane) -> None:
+        status, code, message = await refused(create(plane, source, **given))
+        assert (status, code) == (501, "NotImplementedException")
+        assert named in message
+        empty = {name: {} for name in given if name.endswith("Config")}
+        await create(plane, QUEUE, **empty)
+
+    polled(tmp_path, use)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from squib.control_plane.lambda_.filter_syntax import check_filters
-from squib.model.errors import InvalidParameterValue
+from squib.model.errors import InvalidParameterValue, UnsupportedParameter
 from squib.model.event_source import SourceKind
 
 Input = Mapping[str, Any]
@@ -155,6 +155,18 @@ def kind_of(given: Input) -> SourceKind:
     if kind is None or (kind is SourceKind.DYNAMODB and "/stream/" not in arn):
         raise InvalidParameterValue(f"Unrecognized event source, must be one of: {', '.join(_BY_SERVICE)}.")
     return kind
+
+
+def refuse_not_built(operation: str, given: Input) -> None:
+    """Raises UnsupportedParameter for what would have no effect here: metrics by event source, logs of
+    pollers, filters under a key of KMS, and consumers of streams with a throughput of their own."""
+    for name in ("MetricsConfig", "LoggingConfig"):
+        if any((given.get(name) or {}).values()):
+            raise UnsupportedParameter(operation, name)
+    if given.get("KMSKeyArn"):
+        raise UnsupportedParameter(operation, "KMSKeyArn")
+    if ":kinesis:" in (given.get("EventSourceArn") or "") and "/consumer/" in given["EventSourceArn"]:
+        raise UnsupportedParameter(operation, "EventSourceArn (a consumer of a Kinesis stream)")
 
 
 def check_created(given: Input, kind: SourceKind) -> None:

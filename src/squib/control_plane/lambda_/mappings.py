@@ -37,6 +37,12 @@ from squib.store.base import Reader, Store, Transaction
 SourceCheck: TypeAlias = Callable[[EventSourceMapping, FunctionVersion], Awaitable[None]]
 """Raises InvalidParameterValue where the source does not exist, or the function cannot be fed from it."""
 
+_NAMES: Final = {
+    SourceKind.MSK: "Amazon MSK",
+    SourceKind.KAFKA: "Apache Kafka",
+    SourceKind.MQ: "Amazon MQ",
+    SourceKind.DOCUMENTDB: "Amazon DocumentDB",
+}
 _KAFKA_KINDS: Final = (SourceKind.MSK, SourceKind.KAFKA)
 
 
@@ -64,6 +70,7 @@ class MappingService:
         given = call.input
         reference = reference_of(call)
         kind = mapping_rules.kind_of(given)
+        mapping_rules.refuse_not_built(call.operation, given)
         settings = {**mapping_rules.KINDS[kind].defaults, **mapping_rules.fields(given, kind)}
         mapping_rules.check_created(given, kind)
         mapping_rules.check_whole(settings, kind, given.get("EventSourceArn"))
@@ -102,6 +109,7 @@ class MappingService:
     async def update(self, call: AuthorizedCall) -> OperationResult:
         given = call.input
         before = _mapping(self._store.memory, call)
+        mapping_rules.refuse_not_built(call.operation, given)
         changes = mapping_rules.fields(given, before.kind)
         if given.get("FunctionName") is not None:
             reference = reference_of(call)
@@ -161,7 +169,7 @@ class MappingService:
         check = self._sources.get(mapping.kind)
         if check is None:
             name = "SelfManagedEventSource" if mapping.source_arn is None else "EventSourceArn"
-            raise UnsupportedParameter(call.operation, f"{name} ({mapping.kind})")
+            raise UnsupportedParameter(call.operation, f"{name} ({_NAMES.get(mapping.kind, mapping.kind)})")
         await check(mapping, function)
 
 
