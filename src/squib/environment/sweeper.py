@@ -5,13 +5,14 @@ import heapq
 import logging
 from collections.abc import Callable
 from itertools import count
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from squib.clock import Clock
 
 NEVER: Final = float("inf")
 _log: Final = logging.getLogger("squib.environment")
-_FEW: Final = 64  # squib's choice: so many outdated entries are not worth to be cleared away
+_AT_MS, _WHO = 0, 2  # of an _Entry
+_FEW: Final = 64  # squib's choice: so few outdated entries are not worth clearing away
 
 
 class Timed(Protocol):
@@ -24,10 +25,15 @@ class Timed(Protocol):
 T = TypeVar("T", bound=Timed)
 
 
+_Entry: TypeAlias = list[Any]
+"""A place in the heap: when, a number, and who; None when that is no longer the time that counts. A list,
+because those are compared quickly."""
+
+
 class Sweeper(Generic[T]):
     """Owned by the pool. It looks at what is due, and at nothing else.
 
-    Whoever is to be looked at earlier than it was said before gets another entry; the one before is outdated,
+    Whoever is to be looked at earlier than it was said before gets another entry; the one before is emptied,
     and passed over when its time comes."""
 
     def __init__(
@@ -36,9 +42,9 @@ class Sweeper(Generic[T]):
         """`look` is given one that is due and the time, and gives back when it is next; earlier than that
         when `due` was called meanwhile."""
         self._clock, self._loop, self._look = clock, loop, look
-        self._heap: list[tuple[float, int, T]] = []
+        self._heap: list[_Entry] = []
+        self._entries: dict[T, _Entry] = {}  # of those that are due at some time
         self._numbers = count()  # of two with the same time the one that came first
-        self._count = 0  # of those that are due at some time
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = NEVER
 
@@ -46,29 +52,33 @@ class Sweeper(Generic[T]):
         """Looks at it at that monotonic time, or earlier."""
         if at_ms >= one.due_at_ms:
             return
-        if one.due_at_ms == NEVER:
-            self._count += 1
+        self._empty(one)
         one.due_at_ms = at_ms
-        heapq.heappush(self._heap, (at_ms, next(self._numbers), one))
+        entry = self._entries[one] = [at_ms, next(self._numbers), one]
+        heapq.heappush(self._heap, entry)
         self._clear()
         if at_ms < self._timer_at_ms:
             self._set_timer(at_ms)
 
     def forget(self, one: T) -> None:
         """Looks at it no more."""
-        if one.due_at_ms != NEVER:
-            one.due_at_ms = NEVER
-            self._count -= 1
-            self._clear()
+        one.due_at_ms = NEVER
+        self._empty(one)
+        self._clear()
 
     def stop(self) -> None:
         """Looks at nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
 
+    def _empty(self, one: T) -> None:
+        entry = self._entries.pop(one, None)
+        if entry is not None:
+            entry[_WHO] = None
+
     def _clear(self) -> None:
-        if len(self._heap) > _FEW + 2 * self._count:
-            self._heap = [entry for entry in self._heap if entry[0] == entry[2].due_at_ms]
+        if len(self._heap) > _FEW + 2 * len(self._entries):
+            self._heap = list(self._entries.values())
             heapq.heapify(self._heap)
 
     def _set_timer(self, at_ms: float) -> None:
@@ -87,17 +97,17 @@ class Sweeper(Generic[T]):
             except Exception:  # the others are due all the same
                 _log.exception("sweep_failed")
         heap = self._heap
-        while heap and heap[0][0] != heap[0][2].due_at_ms:
+        while heap and heap[0][_WHO] is None:
             heapq.heappop(heap)
-        if heap and heap[0][0] < self._timer_at_ms:
-            self._set_timer(heap[0][0])
+        if heap and heap[0][_AT_MS] < self._timer_at_ms:
+            self._set_timer(heap[0][_AT_MS])
 
     def _take(self, now_ms: float) -> list[T]:
         heap, taken = self._heap, []
-        while heap and heap[0][0] <= now_ms:
-            at_ms, _, one = heapq.heappop(heap)
-            if at_ms == one.due_at_ms:
+        while heap and heap[0][_AT_MS] <= now_ms:
+            one = heapq.heappop(heap)[_WHO]
+            if one is not None:
+                del self._entries[one]
                 one.due_at_ms = NEVER
-                self._count -= 1
                 taken.append(one)
         return taken

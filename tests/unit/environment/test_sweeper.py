@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -121,5 +122,18 @@ def test_everybody_is_looked_at_no_later_than_the_earliest_time_asked_for() -> N
         await asyncio.sleep(200)
         assert all(thing.looked_at_ms[-1] >= at_ms for thing, at_ms in wanted.items())
         assert all(thing.due_at_ms == NEVER for thing in things)
+
+    run(story)
+
+
+def test_who_is_forgotten_is_not_kept_alive() -> None:
+    async def story(sweeper: Sweeper[Thing]) -> None:
+        thing = Thing()
+        for at_ms in (900_000.0, 800_000.0, 700_000.0):
+            sweeper.due(thing, at_ms)
+        sweeper.forget(thing)
+        reference = weakref.ref(thing)
+        del thing
+        assert reference() is None
 
     run(story)
