@@ -58,9 +58,11 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Story], None]]:
             HttpLimits(max_body_bytes=1000),
         )
         host, port = await api.listen("127.0.0.1", 0)
-        async with _DRIVERS[request.param](folder, runtimes, port) as driver, asyncio.timeout(60):
-            await story(Bench(driver, runtimes, f"http://{host}:{port}", api))
-        api.abort()
+        try:
+            async with _DRIVERS[request.param](folder, runtimes, port) as driver, asyncio.timeout(60):
+                await story(Bench(driver, runtimes, f"http://{host}:{port}", api))
+        finally:
+            api.abort()
 
     yield lambda story: uvloop.run(main(story))
     shutil.rmtree(folder)
