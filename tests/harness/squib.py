@@ -27,7 +27,7 @@ from harness.machine import Process
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = (sys.executable, "-m", "squib")
 READY: Final = re.compile(r"squib ready on (http://\S+)")
-START_TIMEOUT_S: Final = 30.0
+START_TIMEOUT_S: Final = 30.0 * machine.PATIENCE
 LAMBDA_TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [
@@ -81,12 +81,14 @@ class Squib:
         data_dir: Path | None = None,
         user: int | None = None,
         variables: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
-        """Does not start it. `user`: the uid that runs the command, instead of this process's own."""
+        """Does not start it. `user`: the uid that runs the command, instead of this process's own. `prefix`:
+        a command that executes the one after it, in the same process."""
         self.owns_data = data_dir is None
         self.data_dir = data_dir or new_data_dir(user)
         self.arguments: Sequence[str] = arguments
-        self.user = user
+        self.user, self.prefix = user, prefix
         self.variables = dict(variables or {})
         self.url = ""
         self.account_id: str | None = None
@@ -109,6 +111,7 @@ class Squib:
                 line = lines.get(timeout=START_TIMEOUT_S)
             except queue.Empty:
                 self.process.kill()
+                self.process.wait(10)
                 raise DidNotStart("squib is not ready in time", self.output, None) from None
             if line is None:
                 raise DidNotStart("squib did not start", self.output, self.process.wait(10))
@@ -123,7 +126,16 @@ class Squib:
         return self
 
     def _spawn(self) -> "queue.Queue[str | None]":
-        command = [*COMMAND, "serve", "--port", "0", "--data-dir", str(self.data_dir), *self.arguments]
+        command = [
+            *self.prefix,
+            *COMMAND,
+            "serve",
+            "--port",
+            "0",
+            "--data-dir",
+            str(self.data_dir),
+            *self.arguments,
+        ]
         self._output.clear()
         home = {} if self.user is None else {"HOME": "/nonexistent"}
         self._process = subprocess.Popen(
@@ -199,7 +211,7 @@ class Squib:
         """Asks it to end; gives its exit code."""
         self.processes()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within_s)
+        return self.process.wait(within_s * machine.PATIENCE)
 
     def kill(self, *, launcher_too: bool = False) -> None:
         """SIGKILL for the daemon, or for it and its launcher and fork servers at once."""
@@ -353,6 +365,6 @@ class Squib:
             check=False,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=30 * machine.PATIENCE,
             env=clean_environment(**(variables or {})),
         )

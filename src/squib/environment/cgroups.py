@@ -31,24 +31,6 @@ _LIMITS = {  # by version; memory alone before memory and swap
 }
 
 
-def find_mounts(mountinfo: str) -> dict[str, str]:
-    """Controller -> where its hierarchy is mounted; `unified` -> the version 2 one. From the text of
-    /proc/self/mountinfo."""
-    found: dict[str, str] = {}
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kinds = left.split(), right.split()
-        if len(kinds) < 3 or len(fields) < 5:
-            continue
-        if kinds[0] == "cgroup2":
-            found.setdefault(UNIFIED, fields[4])
-        elif kinds[0] == "cgroup":
-            for option in kinds[2].split(","):
-                if option in V1_CONTROLLERS:
-                    found.setdefault(option, fields[4])
-    return found
-
-
 class Cgroups:
     """The groups of one squib. `bases` are open directory descriptors: four for version 1, one for 2."""
 
@@ -76,11 +58,13 @@ class Cgroups:
         finally:
             os.close(fd)
 
-    def create(self, slot: int, *, owner_uid: int) -> None:
-        """Makes the group of a slot; `owner_uid` may freeze it and nothing else."""
+    def create(self, slot: int, *, owner_uid: int | None) -> None:
+        """Makes the group of a slot; `owner_uid` may freeze it and nothing else. None: whoever makes it."""
         for base in self.bases.values():
             with contextlib.suppress(FileExistsError):
                 os.mkdir(f"slot-{slot}", 0o755, dir_fd=base)
+        if owner_uid is None:
+            return
         if self.version == 2:
             os.chown(f"slot-{slot}/cgroup.freeze", owner_uid, -1, dir_fd=self.bases[UNIFIED])
         else:
@@ -93,12 +77,17 @@ class Cgroups:
         of each 100 ms, 0 for none. Swap counts as memory."""
         if self.version == 2:
             self._write(UNIFIED, slot, "memory.max", str(memory_bytes))
-            with contextlib.suppress(FileNotFoundError):  # a kernel without swap accounting
-                self._write(UNIFIED, slot, "memory.swap.max", "0")
-            self._write(UNIFIED, slot, "pids.max", str(processes))
-            self._write(UNIFIED, slot, "cpu.weight", str(max(1, min(10_000, cpu_shares * 100 // 1024))))
             quota = str(cpu_quota_us) if cpu_quota_us else "max"
-            self._write(UNIFIED, slot, "cpu.max", f"{quota} {CPU_PERIOD_US}")
+            for file, value in (
+                ("memory.swap.max", "0"),
+                ("pids.max", str(processes)),
+                ("cpu.weight", str(max(1, min(10_000, cpu_shares * 100 // 1024)))),
+                ("cpu.max", f"{quota} {CPU_PERIOD_US}"),
+            ):
+                with contextlib.suppress(
+                    FileNotFoundError
+                ):  # no swap accounting; a controller not handed down
+                    self._write(UNIFIED, slot, file, value)
             return
         self._write("memory", slot, "memory.limit_in_bytes", str(memory_bytes))
         with contextlib.suppress(FileNotFoundError):  # a kernel without swap accounting
@@ -254,31 +243,6 @@ class Cgroups:
 def _parent(pid: int) -> int:
     with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[1])
-
-
-def base_paths(name: str, mountinfo: str) -> dict[str, str]:
-    """Where the base of a squib called `name` is, by controller; empty when this machine can't limit.
-
-    Version 1 wherever its memory controller is mounted, else version 2."""
-    mounts = find_mounts(mountinfo)
-    if all(controller in mounts for controller in V1_CONTROLLERS):
-        return {controller: f"{mounts[controller]}/{name}" for controller in V1_CONTROLLERS}
-    if UNIFIED in mounts and "memory" not in mounts:
-        return {UNIFIED: f"{mounts[UNIFIED]}/{name}"}
-    return {}
-
-
-def make_bases(paths: Mapping[str, str]) -> Cgroups:
-    """Makes the base directories and, for version 2, hands the controllers down. Raises OSError when the
-    machine does not allow it."""
-    for path in paths.values():
-        os.makedirs(path, exist_ok=True)
-    if UNIFIED in paths:
-        wanted = "+memory +pids +cpu"
-        for directory in (os.path.dirname(paths[UNIFIED]), paths[UNIFIED]):
-            with open(f"{directory}/cgroup.subtree_control", "w") as file:
-                file.write(wanted)
-    return open_bases(paths)
 
 
 def open_bases(paths: Mapping[str, str]) -> Cgroups:

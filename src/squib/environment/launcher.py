@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from squib.environment import cgroups as cgroup_files
-from squib.environment import confine, rootfs
+from squib.environment import cgroup_places, confine, rootfs
 from squib.environment.adoption import NotAClone
-from squib.environment.cgroups import Cgroups
+from squib.environment.cgroup_places import Place
+from squib.environment.cgroups import Cgroups, open_bases
 from squib.environment.network import NetworkPlan, firewall, remove_firewall
 from squib.environment.slots import Slot
 from squib.environment.tmp_images import TmpImages
@@ -77,6 +77,8 @@ class Launcher:
         self.control = socket.socket(fileno=options.control_fd)
         self.claim, tag = claim_tag(options.run_dir)
         self.warnings: list[str] = []
+        # First: in a process namespace of its own it could not name the daemon, which may have to be moved.
+        self.cgroups = self._make_cgroups(f"squib-{tag}")
         if options.rootless:
             become_root_of_nothing()
         confine.unshare(confine.CLONE_NEWNS)
@@ -95,7 +97,6 @@ class Launcher:
         code = os.open(options.code_dir, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         confine.mount(f"/proc/self/fd/{code}", str(self.stage / "code"), None, confine.MS_BIND)
         os.close(code)
-        self.cgroups = self._make_cgroups(f"squib-{tag}")
         self.plan = self._make_network(tag)
         self.makes_clones = self.cgroups is not None and not options.rootless and can_make_clones()
         self.slots: dict[int, Slot] = {}
@@ -110,18 +111,22 @@ class Launcher:
         return TmpImages(directory)
 
     def _make_cgroups(self, name: str) -> Cgroups | None:
-        paths = cgroup_files.base_paths(name, Path("/proc/self/mountinfo").read_text())
-        if not paths:
+        place = cgroup_places.this_place()
+        if place is None:
             self.warnings.append("no cgroups: memory is limited per process only, CPU and processes are not")
             return None
         try:
-            groups = cgroup_files.make_bases(paths)
+            groups = cgroup_places.make_base(place, name)
         except OSError as error:
             self.warnings.append(f"cgroups can't be used ({error}): memory is limited per process only")
             return None
-        self.cgroup_paths = paths
+        if place.missing:
+            self.warnings.append(
+                f"{', '.join(place.missing)} of functions not limited: not handed down by cgroups"
+            )
+        self.cgroup_paths = place.bases(name)
         end_leftovers(groups)
-        sweep_dead_squibs()
+        sweep_dead_squibs(place)
         return groups
 
     def _make_network(self, tag: str) -> NetworkPlan:
@@ -258,7 +263,7 @@ class Launcher:
             cgroups=self.cgroups,
             images=self.images,
             nodes=self.stage / "slots",
-            owner_uid=self.options.daemon_uid,
+            owner_uid=None if self.options.rootless else self.options.daemon_uid,
             endpoint_port=self.options.endpoint_port,
         )
         return slot
@@ -451,18 +456,17 @@ def end_leftovers(groups: Cgroups) -> None:
             time.sleep(_RETRY_MS / 1000)
 
 
-def sweep_dead_squibs() -> None:
+def sweep_dead_squibs(place: Place) -> None:
     """Removes what squibs have left whose launcher was killed: the claim to their number is free."""
-    mountinfo = Path("/proc/self/mountinfo").read_text()
-    for path in cgroup_files.base_paths("", mountinfo).values():
+    for path in place.parents.values():
         for base in Path(path).glob("squib-[0-9a-f][0-9a-f]"):
             claim = claim_exactly(base.name[-2:])
             if claim is None:
                 continue
             with claim:
-                paths = cgroup_files.base_paths(base.name, mountinfo)
+                paths = place.bases(base.name)
                 with contextlib.suppress(OSError):
-                    groups = cgroup_files.open_bases({c: p for c, p in paths.items() if os.path.isdir(p)})
+                    groups = open_bases({c: p for c, p in paths.items() if os.path.isdir(p)})
                     end_leftovers(groups)
                     groups.close()
                 for leftover in paths.values():

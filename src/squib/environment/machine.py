@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from squib.environment import kvm, machine_probes
+from squib.environment.cgroup_places import this_place
 from squib.environment.machine_probes import Outcome, attempt
 from squib.environment.runtimes import (
     RuntimeKind,
@@ -62,7 +63,6 @@ class Finding:
 
 def probe(search: RuntimeSearch, data_dir: Path) -> list[Finding]:
     """Looks at everything, in the order of the report; takes a second or two and leaves nothing behind."""
-    mountinfo = Path("/proc/self/mountinfo").read_text()
     with tempfile.TemporaryDirectory(prefix="squib-doctor-") as folder:
         return [
             kernel(os.uname().release, os.uname().machine),
@@ -70,7 +70,7 @@ def probe(search: RuntimeSearch, data_dir: Path) -> list[Finding]:
             _user_namespaces(),
             *(_namespace(kind) for kind in machine_probes.NAMESPACES),
             _seccomp(),
-            _cgroups(mountinfo),
+            _cgroups(),
             _tmp_storage(Path(folder)),
             _network(),
             *_foreign_firewall(),
@@ -151,7 +151,7 @@ def _account(uid: int) -> Finding:
     if uid == 0:
         detail = "root: the daemon itself gives it up, a small launcher keeps it"
         return Finding(name="account", status=Status.OK, weight=Weight.EXPECTED, detail=detail)
-    detail = f"account {uid}: functions share it, without cgroups, /tmp on disk or an outside network"
+    detail = f"account {uid}: functions share it, without /tmp on disk or an outside network"
     return Finding(
         name="account",
         status=Status.DEGRADED,
@@ -197,14 +197,22 @@ def _seccomp() -> Finding:
     return _tried("seccomp", attempt(machine_probes.system_call_filter), remedy)
 
 
-def _cgroups(mountinfo: str) -> Finding:
+def _cgroups() -> Finding:
     name = f"squib-doctor-{os.getpid()}"
     try:
-        outcome = attempt(partial(machine_probes.control_groups, name, mountinfo))
+        outcome = attempt(partial(machine_probes.control_groups, name))
     finally:
-        machine_probes.remove_control_groups(name, mountinfo)
-    remedy = "run squib as root, with /sys/fs/cgroup mounted writable"
-    return _tried("cgroups", outcome, remedy)
+        machine_probes.remove_control_groups(name)
+    remedy = "make /sys/fs/cgroup writable (a container: --privileged)"
+    if os.geteuid() != 0:
+        remedy = "as root, or: systemd-run --user --scope -p Delegate=yes squib serve"
+    found = _tried("cgroups", outcome, remedy)
+    place = this_place()
+    if found.status is not Status.OK or place is None or not place.missing:
+        return found
+    detail = f"{found.detail}; not {', '.join(place.missing)}, so functions are not limited in that"
+    remedy = f"have {', '.join(place.missing)} handed down (of systemd: Delegate=yes)"
+    return replace(found, status=Status.DEGRADED, detail=detail, remedy=remedy)
 
 
 def _tmp_storage(folder: Path) -> Finding:

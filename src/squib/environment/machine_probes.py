@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -180,51 +180,54 @@ def overlay_file_system(folder: Path) -> str:
     return "an overlay was mounted"
 
 
-def control_groups(name: str, mountinfo: str) -> str:
+def control_groups(name: str) -> str:
     """Groups called `name` with limits in them; the caller removes what is left of them.
 
-    Version 2 is only looked at where a test would change the settings of a group that is not squib's."""
-    from squib.environment import cgroups
+    Of version 2 it is only looked at where a test would change a group that is not squib's."""
+    from squib.environment import cgroup_places, cgroups
 
-    paths = cgroups.base_paths(name, mountinfo)
-    if not paths:
+    place = cgroup_places.this_place()
+    if place is None:
         raise OSError("no cgroup hierarchy with a memory controller is mounted")
-    if cgroups.UNIFIED in paths:
-        return unified_groups(Path(paths[cgroups.UNIFIED]))
-    groups = cgroups.make_bases(paths)
+    told = "version 1: memory, cpu, pids and freezer"
+    if cgroups.UNIFIED in place.parents:
+        parent = Path(place.parents[cgroups.UNIFIED])
+        wanted = [one for one in cgroup_places.CONTROLLERS if one not in place.missing]
+        told = f"version 2 in {parent}: {', '.join(wanted)}"
+        (parent / name).mkdir()
+        if not hands_down(parent, wanted, may_move=place.is_own):
+            return told
+    groups = cgroup_places.make_base(place, name)
     groups.create(0, owner_uid=os.geteuid())
     groups.limit(0, memory_bytes=1 << 27, processes=64, cpu_shares=72, cpu_quota_us=7200)
     groups.freeze(0, True)
     groups.freeze(0, False)
     if not groups.remove(0):
         raise OSError("a control group can't be removed")
-    return "version 1: memory, cpu, pids and freezer"
+    return told
 
 
-def unified_groups(base: Path) -> str:
-    """Whether a version 2 group `base` could have limits, without changing those that exist."""
-    parent = base.parent
-    offered = set((parent / "cgroup.controllers").read_text().split())
-    missing = {"memory", "pids", "cpu"} - offered
-    if missing:
-        raise OSError(f"version 2 does not offer {', '.join(sorted(missing))} in {parent}")
-    base.mkdir()
-    base.rmdir()
-    handed_down = set((parent / "cgroup.subtree_control").read_text().split())
-    if {"memory", "pids", "cpu"} - handed_down:
-        is_top = not (parent / "cgroup.type").exists()
-        if not os.access(parent / "cgroup.subtree_control", os.W_OK):
-            raise OSError(f"version 2: {parent} hands no controllers down and is not ours to change")
-        if not is_top and (parent / "cgroup.procs").read_text().strip():
-            raise OSError(f"version 2: {parent} holds processes, so it can't hand controllers down")
-    return "version 2: memory, cpu and pids"
+def hands_down(parent: Path, wanted: Sequence[str], *, may_move: bool) -> bool:
+    """Whether a version 2 group gives `wanted` to those in it already. Raises OSError when it never can."""
+    if "memory" not in wanted:
+        raise OSError(f"version 2: {parent} has no memory controller")
+    control = parent / "cgroup.subtree_control"
+    if set(wanted) <= set(control.read_text().split()):
+        return True
+    is_top = not (parent / "cgroup.type").exists()
+    if not os.access(control, os.W_OK):
+        raise OSError(f"version 2: {parent} hands no controllers down and is not ours to change")
+    if not is_top and not may_move and (parent / "cgroup.procs").read_text().strip():
+        raise OSError(f"version 2: {parent} holds processes, so it can't hand controllers down")
+    return False
 
 
-def remove_control_groups(name: str, mountinfo: str) -> None:
+def remove_control_groups(name: str) -> None:
     """Removes what a failed or killed attempt left."""
-    from squib.environment import cgroups
+    from squib.environment import cgroup_places
 
-    for path in cgroups.base_paths(name, mountinfo).values():
+    place = cgroup_places.this_place()
+    for path in place.bases(name).values() if place is not None else ():
         for folder in (f"{path}/slot-0", path):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)

@@ -29,7 +29,7 @@ class Slot:
         cgroups: Cgroups | None,
         images: TmpImages | None,
         nodes: Path,
-        owner_uid: int,
+        owner_uid: int | None,
         endpoint_port: int,
     ) -> None:
         self.number = number

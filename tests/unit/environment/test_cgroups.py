@@ -1,4 +1,4 @@
-"""Control groups: finding hierarchies, and what is written where, on folders that stand in for cgroupfs."""
+"""Control groups: what is written where, on folders that stand in for cgroupfs."""
 
 import os
 from collections.abc import Iterator
@@ -6,17 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from squib.environment.cgroups import UNIFIED, V1_CONTROLLERS, Cgroups, base_paths, find_mounts
+from squib.environment.cgroups import UNIFIED, V1_CONTROLLERS, Cgroups
 
-V1_MOUNTS = """\
-30 24 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755
-31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
-32 30 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-33 30 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
-34 30 0:30 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
-35 30 0:31 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
-"""
-V2_MOUNTS = "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 FILES = {
     "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes"),
     "cpu": ("cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"),
@@ -52,24 +43,6 @@ def written(tmp_path: Path, file: str) -> str:
     return path.read_text()
 
 
-def test_version_1_is_found_where_its_controllers_are() -> None:
-    assert find_mounts(V1_MOUNTS)["cpu"] == "/sys/fs/cgroup/cpu,cpuacct"
-    assert base_paths("squib-00", V1_MOUNTS) == {
-        "memory": "/sys/fs/cgroup/memory/squib-00",
-        "cpu": "/sys/fs/cgroup/cpu,cpuacct/squib-00",
-        "pids": "/sys/fs/cgroup/pids/squib-00",
-        "freezer": "/sys/fs/cgroup/freezer/squib-00",
-    }
-
-
-def test_version_2_is_found() -> None:
-    assert base_paths("squib-00", V2_MOUNTS) == {UNIFIED: "/sys/fs/cgroup/squib-00"}
-
-
-def test_no_cgroups_are_no_error() -> None:
-    assert base_paths("squib-00", "1 1 0:1 / / rw - ext4 /dev/vda rw\n") == {}
-
-
 def test_limits_are_written(groups: Cgroups, tmp_path: Path) -> None:
     groups.limit(7, memory_bytes=128 << 20, processes=1024, cpu_shares=512, cpu_quota_us=7200)
     if groups.version == 1:
@@ -83,6 +56,15 @@ def test_limits_are_written(groups: Cgroups, tmp_path: Path) -> None:
         assert written(tmp_path, "cpu.weight") == "50"
         assert written(tmp_path, "cpu.max") == "7200 100000"
     assert written(tmp_path, "pids.max") == "1024"
+
+
+def test_a_controller_that_was_not_handed_down_is_passed_over(groups: Cgroups, tmp_path: Path) -> None:
+    if groups.version == 1:
+        pytest.skip("version 1 has all of them or none")
+    for file in ("memory.swap.max", "pids.max", "cpu.weight", "cpu.max"):
+        (tmp_path / UNIFIED / "slot-7" / file).unlink()
+    groups.limit(7, memory_bytes=128 << 20, processes=1024, cpu_shares=512, cpu_quota_us=7200)
+    assert written(tmp_path, "memory.max") == str(128 << 20)
 
 
 def test_freezing_writes_the_versions_own_word(groups: Cgroups, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from squib.environment import kvm, machine, machine_probes
+from squib.environment.cgroup_places import this_place
 from squib.environment.machine import Finding, Status, Weight
 from squib.environment.machine_probes import attempt
 from squib.environment.runtimes import RuntimeSearch
@@ -156,33 +157,36 @@ def test_attempt_kills_a_child_that_does_not_end(tmp_path: Path) -> None:
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
 
 
+WANTED = ("memory", "pids", "cpu")
+
+
 def unified(folder: Path, **files: str) -> Path:
     for name, content in files.items():
         (folder / f"cgroup.{name}").write_text(content)
-    return folder / "squib-doctor-1"
+    return folder
 
 
-def test_version_2_groups_that_can_be_limited(tmp_path: Path) -> None:
-    base = unified(tmp_path, controllers="cpu io memory pids\n", subtree_control="")
-    assert machine_probes.unified_groups(base) == "version 2: memory, cpu and pids"
-    assert not base.exists()
+def test_a_version_2_group_that_could_hand_controllers_down_is_left_as_it_is(tmp_path: Path) -> None:
+    parent = unified(tmp_path, subtree_control="")
+    assert not machine_probes.hands_down(parent, WANTED, may_move=False)
     assert (tmp_path / "cgroup.subtree_control").read_text() == ""
-
-
-def test_version_2_group_without_a_controller(tmp_path: Path) -> None:
-    base = unified(tmp_path, controllers="cpu pids\n", subtree_control="")
-    with pytest.raises(OSError, match="version 2 does not offer memory in"):
-        machine_probes.unified_groups(base)
-
-
-def test_version_2_group_that_holds_processes_hands_nothing_down(tmp_path: Path) -> None:
-    base = unified(
-        tmp_path, controllers="cpu memory pids", subtree_control="cpu", type="domain", procs="1\n2\n"
+    assert machine_probes.hands_down(
+        unified(tmp_path, subtree_control="cpu memory pids"), WANTED, may_move=False
     )
+
+
+def test_a_version_2_group_without_memory_is_of_no_use(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="has no memory controller"):
+        machine_probes.hands_down(unified(tmp_path, subtree_control=""), ["pids"], may_move=False)
+
+
+def test_a_version_2_group_that_holds_processes_hands_nothing_down_unless_they_may_be_moved(
+    tmp_path: Path,
+) -> None:
+    parent = unified(tmp_path, subtree_control="cpu", type="domain", procs="1\n2\n")
     with pytest.raises(OSError, match="holds processes"):
-        machine_probes.unified_groups(base)
-    unified(tmp_path, subtree_control="cpu memory pids")
-    assert machine_probes.unified_groups(base) == "version 2: memory, cpu and pids"
+        machine_probes.hands_down(parent, WANTED, may_move=False)
+    assert not machine_probes.hands_down(parent, WANTED, may_move=True)
 
 
 @pytest.mark.slow
@@ -209,14 +213,9 @@ def test_probe_looks_at_everything_and_leaves_nothing_behind(
     assert list(scratch.iterdir()) == []
     assert not data_dir.exists()
     assert Path("/proc/self/mountinfo").read_text() == mounts
-    name = f"squib-doctor-{os.getpid()}"
-    assert not any(Path(path).exists() for path in _group_paths(name, mounts))
-
-
-def _group_paths(name: str, mounts: str) -> list[str]:
-    from squib.environment import cgroups
-
-    return list(cgroups.base_paths(name, mounts).values())
+    place = this_place()
+    left = place.bases(f"squib-doctor-{os.getpid()}").values() if place is not None else ()
+    assert not any(Path(path).exists() for path in left)
 
 
 @pytest.mark.skipif(not os.access(kvm.DEVICE, os.R_OK | os.W_OK), reason="no /dev/kvm to open")
