@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q install --only-binary :all:
 CLIENTS := $(wildcard src/squib/environment/guest/python/*.txt)
 ARGS ?=
+SANDBOX_TESTS := $(addprefix tests/,integration/test_cgroup_delegation.py conformance/test_sandbox_driver.py \
+  escape/test_escape_processes.py escape/test_escape_exhaustion.py compat/test_compat_failures.py \
+  compat/test_compat_rootless.py compat/test_compat_memory_budget.py compat/test_compat_provisioned.py \
+  integration/test_kill.py integration/test_restart.py)
 
 # A Python that is new enough and can make environments; $(PYTHON) first, then the system's own (it is built
 # with profile guidance, which functions feel), then whatever PATH offers.
@@ -30,7 +34,7 @@ export PYTHON
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: setup
 setup: $(VENV)/.squib $(VENV)/.runtimes ## prepare .venv: squib, and a runtime for every interpreter found
@@ -52,6 +56,11 @@ check: setup $(VENV)/.dev ## format, lint, types, import contracts, unit tests
 test: check $(VENV)/.demo ## everything: check, then the tests with real processes, sockets and sandboxes
 	@echo "== all other tests"
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests --ignore=tests/unit --ignore=tests/house $(ARGS)
+
+.PHONY: test-cgroup2
+test-cgroup2: setup $(VENV)/.dev $(VENV)/.demo ## the tests of sandboxes, in a virtual machine with cgroup version 2
+	@tests/vm/run env TEST_PATIENCE=20 $(BIN)/python -m pytest -v -p no:cacheprovider --timeout 1800 \
+	  $(if $(ARGS),$(ARGS),$(SANDBOX_TESTS))
 
 .PHONY: clients
 clients: setup ## fetch the SAM CLI, cargo-lambda, chalice, moto and the JavaScript SDK, for the tests that drive them

@@ -21,7 +21,7 @@ PYTHON_FILES = sorted(
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 REQUIREMENTS = sorted([*(ROOT / "requirements").glob("*.txt"), ROOT / "examples/thumbnail/requirements.txt"])
 README = (ROOT / "README.md").read_text()
-MAKE_TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKE_TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 SHELL_WORDS = {"export", "eval", "cat", "echo", "PY", "JSON"}
 TOOLS = {"aws", "python"}
 
