@@ -19,7 +19,6 @@ import signal
 import socket
 import sys
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,8 +26,8 @@ from typing import Any, NoReturn
 
 from squib.environment import cgroup_places, confine, rootfs
 from squib.environment.adoption import NotAClone
-from squib.environment.cgroup_places import Place
-from squib.environment.cgroups import Cgroups, open_bases
+from squib.environment.cgroups import Cgroups
+from squib.environment.claims import claim_tag, end_leftovers, sweep_dead_squibs
 from squib.environment.network import NetworkPlan, firewall, remove_firewall
 from squib.environment.slots import Slot
 from squib.environment.tmp_images import TmpImages
@@ -422,58 +421,6 @@ def problem(do: Callable[..., None], *arguments: Any) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def claim_tag(seed: str) -> tuple[socket.socket, str]:
-    """A number that no other living squib of this machine has, as two hex digits, and the claim to it.
-
-    The claim is a name in the abstract socket space: it ends with the process, however that ends."""
-    first = zlib.crc32(seed.encode()) % 256
-    for offset in range(256):
-        tag = f"{(first + offset) % 256:02x}"
-        claim = claim_exactly(tag)
-        if claim is not None:
-            return claim, tag
-    raise OSError("256 squibs run on this machine already")
-
-
-def claim_exactly(tag: str) -> socket.socket | None:
-    """The claim to one number; None when somebody has it."""
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        claim.bind(f"\0squib-{tag}")
-    except OSError:
-        claim.close()
-        return None
-    return claim
-
-
-def end_leftovers(groups: Cgroups) -> None:
-    """Ends what an earlier squib with the same number has left."""
-    deadline = time.monotonic() + 10
-    for slot in groups.slots():
-        while not (groups.kill(slot) and groups.remove(slot)) and time.monotonic() < deadline:
-            time.sleep(_RETRY_MS / 1000)
-
-
-def sweep_dead_squibs(place: Place) -> None:
-    """Removes what squibs have left whose launcher was killed: the claim to their number is free."""
-    for path in place.parents.values():
-        for base in Path(path).glob("squib-[0-9a-f][0-9a-f]"):
-            claim = claim_exactly(base.name[-2:])
-            if claim is None:
-                continue
-            with claim:
-                paths = place.bases(base.name)
-                with contextlib.suppress(OSError):
-                    groups = open_bases({c: p for c, p in paths.items() if os.path.isdir(p)})
-                    end_leftovers(groups)
-                    groups.close()
-                for leftover in paths.values():
-                    with contextlib.suppress(OSError):
-                        os.rmdir(leftover)
-                with contextlib.suppress(OSError):
-                    remove_firewall(NetworkPlan(tag=base.name[-2:], outside=False))
 
 
 def reap_children() -> None:
