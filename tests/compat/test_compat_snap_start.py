@@ -97,11 +97,23 @@ def publish(function: Function) -> dict[str, Any]:
     return found
 
 
-def at_once(function: Function, count: int, event: Any, qualifier: str = "1") -> list[Result]:
-    """So many calls at the same time: each in an environment of its own, as long as they take."""
+def at_once(function: Function, count: int, sleep_s: float = 0.0) -> list[Result]:
+    """So many calls at the same time."""
     with ThreadPoolExecutor(count) as threads:
-        calls = [threads.submit(function.invoke, event, Qualifier=qualifier) for _ in range(count)]
+        calls = [threads.submit(function.invoke, {"sleep": sleep_s}, Qualifier="1") for _ in range(count)]
         return [call.result() for call in calls]
+
+
+def first_calls(function: Function, count: int) -> list[Result]:
+    """The first call of each of so many environments: calls that last until they overlap, however busy the
+    machine is."""
+    found: list[Result] = []
+    for sleep_s in (0.5, 1, 2, 4, 8):
+        results = at_once(function, count + len(found), sleep_s)
+        found += [result for result in results if result.report.restore_ms is not None]
+        if len(found) >= count:
+            return found[:count]
+    raise AssertionError(f"only {len(found)} environments for {count} calls at once")
 
 
 def messages(squib: Squib, function: Function) -> list[str]:
@@ -114,7 +126,7 @@ def test_environments_come_out_of_the_snapshot_of_their_version(squib: Squib) ->
     assert (version["State"], version["SnapStart"]["OptimizationStatus"]) == ("Active", "On")
     assert "StateReason" not in version
     called = time.time()
-    results = at_once(function, 3, {"sleep": 1})
+    results = first_calls(function, 3)
     told = [result.value for result in results]
     for one in told:
         assert one["type"] == "snap-start" and one["started"] < called < one["now"] < time.time() + 1
@@ -163,7 +175,7 @@ def test_log_tells_when_the_snapshot_was_taken_and_who_came_out_of_it(squib: Squ
 
 def test_usage_counts_what_reports_say_and_the_initialization(squib: Squib) -> None:
     function, _ = deploy(squib, QUICK.format(init=0.1))
-    reports = [result.report for result in at_once(function, 2, {"sleep": 0.3})]
+    reports = [result.report for result in at_once(function, 2, 0.3)]
     (line,) = [line for line in messages(squib, function) if line.startswith("INIT_REPORT")]
     init_ms = float(re.findall(r"Init Duration: ([\d.]+) ms", line)[0])
     listed = squib.command("usage", "--json", "--data-dir", str(squib.data_dir))
@@ -172,7 +184,8 @@ def test_usage_counts_what_reports_say_and_the_initialization(squib: Squib) -> N
     def total(field: str) -> Any:
         return sum(row[field] for row in rows if row["version"] == "1")
 
-    assert (total("invocations"), total("cold_starts")) == (2, 2)
+    assert total("invocations") == 2
+    assert total("cold_starts") == sum(one.restore_ms is not None for one in reports) > 0
     assert total("billed_ms") == sum(one.billed_ms for one in reports) + math.ceil(init_ms)
     spent_ms = init_ms + sum(one.restore_ms or 0 for one in reports)
     assert total("init_ms") == pytest.approx(spent_ms, abs=0.05)
@@ -298,7 +311,7 @@ def test_every_python_of_the_machine_has_snapshots(
         pytest.skip(f"{runtime} is not on this machine")
     function, version = deploy(squib, APP, runtime=runtime)
     assert version["SnapStart"]["OptimizationStatus"] == "On"
-    told = [result.value for result in at_once(function, 2, {"sleep": 0.5})]
+    told = [result.value for result in first_calls(function, 2)]
     assert len({one["made_once"] for one in told}) == 1
     assert len({one["key"] for one in told}) == 2
     for drawn in zip(*(one["drawn"] for one in told), strict=True):
