@@ -17,12 +17,12 @@ from typing import Any, Final
 import boto3
 import botocore.config
 
-from bench.client import BadAnswer, connect
+from bench.client import Answer, BadAnswer, exchange
 from bench.contestants.lambda_api import ROLE
 from bench.contestants.squib import Squib
-from bench.environments import invoke, report
+from bench.environments import report
 from bench.provision import OUT, runtime
-from bench.signing import REGION
+from bench.signing import INVOKE_PATH, REGION, signed
 from squib.environment.runtimes import RuntimeKind
 
 SAMPLES: Final = 40
@@ -66,8 +66,7 @@ def measure(squib: Squib, python: str) -> None:
         raise BadAnswer(f"no snapshot: {shown.get('StateReason')}")
 
     def crash() -> None:
-        with connect(squib.port) as connection:
-            invoke(squib, connection, "bench-snap%3A1", b'"exit"')
+        invoke(squib, "bench-snap%3A1", b'"exit"')
 
     def update() -> None:
         api.update_function_configuration(FunctionName="bench-plain", Description=str(time.time()))
@@ -86,16 +85,23 @@ def measure(squib: Squib, python: str) -> None:
 
 def cold(squib: Squib, name: str, clear: Callable[[], None]) -> float:
     """Milliseconds of one Invoke for which an environment has to be started; `clear` ends it afterwards."""
-    with connect(squib.port) as connection:
-        took_ms = invoke(squib, connection, name)
+    answer = invoke(squib, name, b"{}")
+    if answer.status != 200 or answer.function_error:
+        raise BadAnswer(f"Invoke of {name}: {answer.status} {answer.body[:200]!r}")
     clear()
     time.sleep(PAUSE_S)
-    return took_ms
+    return answer.elapsed_ms
+
+
+def invoke(squib: Squib, name: str, event: bytes) -> Answer:
+    """One Invoke, on a connection that is opened before."""
+    return exchange(squib.port, signed("POST", squib.port, INVOKE_PATH.format(name), event, squib.key))
 
 
 def client(squib: Squib, service: str) -> Any:
     """Of the AWS SDK."""
-    return boto3.session.Session().client(
+    session: Any = boto3.session.Session()
+    return session.client(
         service,
         endpoint_url=f"http://127.0.0.1:{squib.port}",
         region_name=REGION,
