@@ -136,6 +136,9 @@ def draining(squib: Squib, generator: Generator, clients: int) -> None:
         )
     tell(f"{clients} synchronous, alone", alone)
     tell(f"{clients} synchronous, beside the backlog", beside)
+    if beside:
+        ratios = [median(beside, figure) / median(alone, figure) for figure in ("p50_us", "p99_us")]
+        print(f"  beside to alone: p50 {ratios[0]:.2f} x, p99 {ratios[1]:.2f} x", flush=True)
     left, started_s = waiting(squib), time.perf_counter()
     until_drained(squib)
     if left:
@@ -146,14 +149,16 @@ def draining(squib: Squib, generator: Generator, clients: int) -> None:
 def tell(name: str, outcomes: list[Outcome]) -> None:
     """Medians of the rounds."""
     if outcomes:
-        p50, p99 = (
-            statistics.median(getattr(outcome, figure) for outcome in outcomes) / 1000
-            for figure in ("p50_us", "p99_us")
-        )
-        rate = statistics.median(outcome.rate for outcome in outcomes)
+        p50, p99 = (median(outcomes, figure) / 1000 for figure in ("p50_us", "p99_us"))
+        rate = median(outcomes, "rate")
         report(name, rate, f"invocations/s, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
         for outcome in outcomes:
             tell_failures(outcome)
+
+
+def median(outcomes: list[Outcome], figure: str) -> float:
+    """Of one figure of the rounds."""
+    return statistics.median(float(getattr(outcome, figure)) for outcome in outcomes)
 
 
 def tell_failures(outcome: Outcome) -> None:

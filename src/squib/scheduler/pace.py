@@ -13,8 +13,10 @@ GROW_ABOVE_IDLE: Final = 0.25  # squib's choices, measured with `python -m bench
 SHRINK_BELOW_IDLE: Final = 0.10
 MAX_LOOP_BUSY: Final = 0.5
 _PER_PROCESSOR_ALONE: Final = 4
-_REST_RATIO: Final = 9.0  # likewise: how much longer a rest is than what was run
-_MAX_REST_MS: Final = 20.0  # but what runs for long is not held up for as long again
+_REST_RATIO: Final = 14.0  # likewise: how much longer a rest is than what was run
+_MAX_REST_MS: Final = (
+    8.0  # likewise; an environment that idles for longer is frozen, and thawing it costs more
+)
 
 
 class Pacing(NamedTuple):
