@@ -19,7 +19,9 @@ from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS
 from squib.model.runtime import SUPPORTED
 
-SPARE_SLOTS = 64  # beyond max_environments: blank sandboxes, and slots being cleaned
+SPARE_SLOTS = 64  # blank sandboxes, and slots being cleaned
+CLONE_SLOTS = 2  # for each environment, which may be a template and have as many clones ready
+MAX_SLOTS = 16_000  # as many as a squib has addresses for
 READY_SLOTS = 12
 
 
@@ -85,7 +87,7 @@ def _start_launcher(
         code_dir=str(data_dir / "code"),
         daemon_uid=account.uid if account is not None else os.getuid(),
         uid_base=privileges.SANDBOX_UID_BASE,
-        max_slots=settings.environments.max_environments + SPARE_SLOTS,
+        max_slots=min(settings.environments.max_environments * (1 + CLONE_SLOTS) + SPARE_SLOTS, MAX_SLOTS),
         ready_slots=min(READY_SLOTS, settings.environments.max_environments + SPARE_SLOTS),
         endpoint_port=port,
         outside=settings.isolation.function_network != "none" and not rootless,

@@ -35,6 +35,7 @@ from squib.environment.zygote import Options as ZygoteOptions
 
 MAX_COMMAND_BYTES = 4096
 PROBED_UID = 65_534  # any will do
+ANSWERED = ("tmp", "snapshot", "clone-slot", "adopt", "socket")  # whoever sends one of these waits
 _RETRY_MS = 2
 
 
@@ -176,8 +177,9 @@ class Launcher:
 
     def obey(self, message: bytes, fds: Sequence[int] = ()) -> None:
         """One command; a bad one is answered, never fatal."""
+        command: dict[str, Any] = {}
         try:
-            command: dict[str, Any] = json.loads(message)
+            command = json.loads(message)
             match command:
                 case {"op": "zygote", "runtime": str(runtime)} if runtime in self.options.roots:
                     self.start_zygote(runtime)
@@ -214,6 +216,8 @@ class Launcher:
                     raise ValueError("unknown command")
         except (OSError, ValueError, RecursionError) as error:
             self.answer(op="error", error=str(error), command=message.decode(errors="replace")[:200])
+            if command.get("op") in ANSWERED:
+                self.answer(op=command["op"], slot=command.get("slot"), error=str(error))
 
     def _in_use(self, number: int) -> bool:
         return number in self.slots and number not in self.free and number not in self.retiring

@@ -16,29 +16,26 @@ ALLOW, ERRNO, KILL = 0x7FFF_0000, 0x0005_0000, 0x8000_0000
 ARCH, COLUMN, CLONE, SOCKET = confine._ARCHITECTURE[os.uname().machine]
 
 
-def verdict(number: int, *arguments: int, arch: int = ARCH) -> int:
+def verdict(number: int, *arguments: int, arch: int = ARCH, is_template: bool = False) -> int:
     """What the kernel would answer."""
     data = struct.pack("=iIQ6Q", number, arch, 0, *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
-    program = [struct.unpack_from("HBBI", confine.seccomp_program(), at) for at in range(0, _size(), 8)]
+    code = confine.seccomp_program(is_template=is_template)
+    program = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
     accumulator, counter = 0, 0
     while True:
-        code, true, false, value = program[counter]
+        step, true, false, value = program[counter]
         counter += 1
-        if code == 0x20:
+        if step == 0x20:
             accumulator = struct.unpack_from("=I", data, value)[0]
-        elif code == 0x15:
+        elif step == 0x15:
             counter += true if accumulator == value else false
-        elif code == 0x35:
+        elif step == 0x35:
             counter += true if accumulator >= value else false
-        elif code == 0x45:
+        elif step == 0x45:
             counter += true if accumulator & value else false
         else:
-            assert code == 0x06
+            assert step == 0x06
             return int(value)
-
-
-def _size() -> int:
-    return len(confine.seccomp_program())
 
 
 @pytest.mark.parametrize("name", sorted(confine._DENIED))
@@ -60,6 +57,18 @@ def test_x32_calls_do_not_exist() -> None:
 
 def test_clone3_does_not_exist() -> None:
     assert verdict(435) == ERRNO | errno.ENOSYS
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 500))
+def test_templates_may_do_one_thing_more_than_others(flags: int, other: int, number: int) -> None:
+    made = confine.CLONE_OF_TEMPLATE
+    assert verdict(CLONE, made, is_template=True) == ALLOW
+    assert verdict(CLONE, made) == ERRNO | errno.EPERM
+    for changed in (flags, made ^ (1 << flags % 32)):
+        if changed != made:
+            assert verdict(CLONE, changed, other, is_template=True) == verdict(CLONE, changed, other)
+    if number != CLONE:
+        assert verdict(number, flags, other, is_template=True) == verdict(number, flags, other)
 
 
 @pytest.mark.parametrize(
