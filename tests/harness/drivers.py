@@ -187,6 +187,7 @@ class Bench:
         extensions: tuple[str, ...] = (),
         is_traced: bool = False,
         is_template: bool = False,
+        wrapper: str | None = None,
     ) -> Listener:
         if runtime not in self.runtimes:
             pytest.skip(f"{runtime} is not on this machine")
@@ -215,6 +216,7 @@ class Bench:
             extension_variables={"OWN": "theirs", "PATH": "/usr/bin:/bin"} if extensions else {},
             is_traced=is_traced,
             is_template=is_template,
+            wrapper=wrapper,
         )
         listener.sandbox = await self.driver.create(spec, listener.wiring)
         return listener

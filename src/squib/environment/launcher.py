@@ -410,9 +410,12 @@ def become_root_of_nothing() -> None:
 
 
 def can_make_clones() -> bool:
-    """This machine allows the user namespace that a template needs."""
+    """This machine allows the user namespace that a template needs, and has what takes a clone in."""
+    flags = confine.MS_NOSUID | confine.MS_NODEV
     try:
         os.close(confine.make_user_namespace(PROBED_UID))
+        os.close(confine.detached_mount("tmpfs", {"size": "4k"}, flags))
+        os.close(confine.pidfd_open(os.getpid()))
     except OSError:
         return False
     return True
