@@ -24,7 +24,7 @@ from squib.environment.sandbox_protocol import (
     PRESENT,
     SIGNAL,
 )
-from squib.environment.trace_daemon import bound
+from squib.environment.trace_daemon import TraceSocket
 from squib.model.errors import PlatformError
 
 KILL_PATIENCE_S: Final = 0.25
@@ -53,6 +53,7 @@ class CloneSandbox:
         """Called when everything has been given up."""
         self._loop = asyncio.get_running_loop()
         self._logs = LogReader()
+        self._traces = TraceSocket()
         self._given: list[int] = []
         """Descriptors for the clone, until it has been ordered."""
         try:
@@ -243,7 +244,11 @@ class CloneSandbox:
 
     async def trace_socket(self) -> socket.socket:
         """See driver.Sandbox."""
-        return bound(await self._driver.open_socket(self.slot, udp=True))
+        return self._traces.take()
+
+    async def open_traces(self) -> None:
+        """Before it starts: there will be a `trace_socket`."""
+        await self._traces.open(self._driver.open_socket(self.slot, udp=True))
 
     async def restart(self) -> None:
         """See driver.Sandbox."""
@@ -287,6 +292,7 @@ class CloneSandbox:
             server.close()
         for listener in self._listeners:
             listener.close()
+        self._traces.close()
         self._logs.close()
         if self._group is not None:
             self._group.close()

@@ -51,11 +51,14 @@ class CloneSource:
         set_frozen: Callable[[bool], None],
         on_snapshot: Callable[[str | None], None],
         on_empty: Callable[[], None],
+        *,
+        is_traced: bool = False,
     ) -> None:
         """`set_frozen` freezes and thaws the template. `on_empty` is called when the last clone is gone after
         `close`."""
         self._driver, self.slot, self._orders = driver, slot, orders
         self._set_frozen, self._on_snapshot, self._on_empty = set_frozen, on_snapshot, on_empty
+        self._is_traced = is_traced
         self._loop = asyncio.get_running_loop()
         self._lost: str | None = "its snapshot has not been taken"
         self._ready: deque[CloneSandbox] = deque()
@@ -142,6 +145,8 @@ class CloneSource:
                 except (TimeoutError, PlatformError) as error:
                     raise self._give_up_template("it makes no clones any more") from error
                 await self._driver.adopt(clone, self.slot, process)
+            if self._is_traced:
+                await clone.open_traces()
             async with asyncio.timeout(PRESENCE_TIMEOUT_S):
                 await clone.ready()
             clone.freeze()

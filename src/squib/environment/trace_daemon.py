@@ -5,9 +5,10 @@ faster than is read, by the kernel. Who sends without end is listened to for a s
 """
 
 import asyncio
+import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -47,6 +48,31 @@ def bound(made: socket.socket, port: int = DAEMON_PORT) -> socket.socket:
         raise
     made.setblocking(False)
     return made
+
+
+class TraceSocket:
+    """Of a sandbox that is not started yet: what comes waits in it until somebody listens."""
+
+    def __init__(self) -> None:
+        self._made: socket.socket | None = None
+
+    async def open(self, making: Awaitable[socket.socket], port: int = DAEMON_PORT) -> None:
+        """Makes it; where that fails, `take` says so. No function waits in vain for want of traces."""
+        with contextlib.suppress(OSError):
+            self._made = bound(await making, port)
+
+    def take(self) -> socket.socket:
+        """Gives it away. Raises OSError where there is none."""
+        made, self._made = self._made, None
+        if made is None:
+            raise OSError("no socket could be made for traces")
+        return made
+
+    def close(self) -> None:
+        """It is not wanted any more."""
+        if self._made is not None:
+            self._made.close()
+            self._made = None
 
 
 class TraceDaemon:

@@ -47,7 +47,7 @@ from squib.environment.sandbox_protocol import (
     THAW,
     Assign,
 )
-from squib.environment.trace_daemon import bound
+from squib.environment.trace_daemon import TraceSocket
 from squib.model.errors import PlatformError
 from squib.model.limits import MIB_PER_VCPU, PROCESSES_AND_THREADS
 
@@ -113,6 +113,7 @@ class ZygoteSandbox:
         self._end_waiter: asyncio.Future[None] | None = None
         self._has_extensions = False
         self._init_gone = False
+        self._traces = TraceSocket()
         self._sockets: deque[asyncio.Future[socket.socket]] = deque()  # asked for
         self._running = False
         self._frozen = False
@@ -149,7 +150,7 @@ class ZygoteSandbox:
                     self._loop.call_soon(wiring.on_snapshot, obstacle)
                 else:
                     assignment = assignment._replace(is_template=True)
-                    passed.append(self._open_source(wiring))
+                    passed.append(self._open_source(spec, wiring))
             if spec.extensions:
                 self._has_extensions = True
                 passed.append(self._logs.open(LogSource.EXTENSION))
@@ -168,12 +169,18 @@ class ZygoteSandbox:
             self._servers.append(await self._loop.create_server(factory, sock=listener))
         await self._start_waiter
 
-    def _open_source(self, wiring: Wiring) -> int:
+    def _open_source(self, spec: SandboxSpec, wiring: Wiring) -> int:
         """The template's end of the socket on which it takes orders."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         slot = self._slot.number
         self.source = CloneSource(
-            self._driver, slot, ours, self._set_frozen, wiring.on_snapshot, self._give_up_place
+            self._driver,
+            slot,
+            ours,
+            self._set_frozen,
+            wiring.on_snapshot,
+            self._give_up_place,
+            is_traced=spec.is_traced,
         )
         return theirs.detach()
 
@@ -392,7 +399,11 @@ class ZygoteSandbox:
 
     async def trace_socket(self) -> socket.socket:
         """See driver.Sandbox."""
-        return bound(await self._driver.open_socket(self._slot.number, udp=True))
+        return self._traces.take()
+
+    async def open_traces(self) -> None:
+        """Before it starts: there will be a `trace_socket`."""
+        await self._traces.open(self._driver.open_socket(self._slot.number, udp=True))
 
     async def restart(self) -> None:
         """See driver.Sandbox."""
@@ -438,6 +449,7 @@ class ZygoteSandbox:
         self._close_init_ends()
         for server in self._servers:
             server.close()
+        self._traces.close()
         self._slot.close()
         self._logs.close()
         self._close_status()

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from squib.environment.trace_daemon import AT_ONCE, MAX_DATAGRAM_BYTES, TraceDaemon, bound, document_of
+from squib.environment.trace_daemon import (
+    AT_ONCE,
+    MAX_DATAGRAM_BYTES,
+    TraceDaemon,
+    TraceSocket,
+    bound,
+    document_of,
+)
 
 HEADER = b'{"format": "json", "version": 1}\n'
 
@@ -65,3 +72,36 @@ def test_flood_is_read_in_small_portions() -> None:
             sender.sendto(HEADER + b"x", address)
 
     assert len(play(story)) == 2 * AT_ONCE  # one portion, a pause, and what is read when it is closed
+
+
+def test_what_comes_before_anybody_listens_waits_in_the_socket() -> None:
+    async def main() -> None:
+        async def making() -> socket.socket:
+            return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+        kept = TraceSocket()
+        await kept.open(making(), 0)
+        with kept.take() as taken, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"early", taken.getsockname())
+            assert await asyncio.get_running_loop().sock_recv(taken, 10) == b"early"
+        with pytest.raises(OSError):
+            kept.take()
+        await kept.open(making(), 0)
+        kept.close()
+        with pytest.raises(OSError):
+            kept.take()
+
+    asyncio.run(main())
+
+
+def test_socket_that_cannot_be_made_is_said_when_it_is_asked_for() -> None:
+    async def main() -> None:
+        async def making() -> socket.socket:
+            raise OSError("no")
+
+        kept = TraceSocket()
+        await kept.open(making())
+        with pytest.raises(OSError, match="no socket could be made"):
+            kept.take()
+
+    asyncio.run(main())

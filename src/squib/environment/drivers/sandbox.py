@@ -224,6 +224,8 @@ class ZygoteDriver:
                 else:
                     sandbox = await self._fresh(spec, zygote)
                 try:
+                    if spec.is_traced and not spec.is_template:
+                        await sandbox.open_traces()
                     await sandbox.assign(spec, wiring, self._runtimes[spec.runtime])
                 except BaseException:
                     await sandbox.destroy()
