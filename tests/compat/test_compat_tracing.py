@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 from harness.clients import program
 from harness.functions import Function
 from harness.machine import eventually
-from harness.squib import Squib, unique_name
+from harness.squib import Squib, clean_environment, unique_name
 
 LOGS: Final = "service-role/AWSLambdaBasicExecutionRole"
 DAEMON: Final = "AWSXRayDaemonWriteAccess"
@@ -288,3 +289,63 @@ def test_sdk_in_the_function_adds_its_part(isolation: str) -> None:
                 FilterExpression=f'annotation.order = "{order}" AND service("{traced.function.name}")',
             )["TraceSummaries"]
             assert found["Id"] == root
+
+
+FLOOD_SOURCE: Final = """
+import json, os, socket, time
+def handler(event, context):
+    member = dict(one.split("=", 1) for one in os.environ["_X_AMZN_TRACE_ID"].split(";"))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.connect(("127.0.0.1", int(os.environ["_AWS_XRAY_DAEMON_PORT"])))
+    def send(**more):
+        now = time.time()
+        document = {"id": os.urandom(8).hex(), "trace_id": member["Root"], "parent_id": member["Parent"],
+            "type": "subsegment", "name": "flood", "start_time": now, "end_time": now, **more}
+        sender.send(b'{"format": "json", "version": 1}\\n' + json.dumps(document).encode())
+    for _ in range(40):
+        send(metadata={"x": "x" * 60_000})
+        time.sleep(0.005)
+    end = time.monotonic() + event["seconds"]
+    while time.monotonic() < end:
+        send(name="?")
+        sender.send(os.urandom(100))
+"""
+
+
+def test_function_that_floods_the_daemon_fills_no_more_than_its_trace(squib: Squib, traced: Traced) -> None:
+    flooding, root = Traced(squib, source=FLOOD_SOURCE, Timeout=30), new_root()
+    flooding.call({"seconds": 2}, f"Root={root};Sampled=1", InvocationType="Event")
+    client = squib.client("xray")
+
+    def cut() -> dict[str, Any] | None:
+        found = client.batch_get_traces(TraceIds=[root])["Traces"]
+        return dict(found[0]) if found and found[0]["LimitExceeded"] else None
+
+    trace = eventually(cut, within_s=20, what="a trace that is cut")
+    assert sum(len(one["Document"]) for one in trace["Segments"]) <= 500 * 1024
+    calm = new_root()
+    assert traced.call({}, f"Root={calm};Sampled=1").status == 200
+    assert len(traced.segments(calm, 2)) == 2
+
+
+SNAPSHOT_RUNTIME: Final = "python3.12"
+
+
+def test_environment_out_of_a_snapshot_shows_that_it_was_restored(squib: Squib) -> None:
+    listing = squib.command("runtimes", "list", variables=clean_environment()).stdout
+    if re.search(rf"^{re.escape(SNAPSHOT_RUNTIME)}\s+ready", listing, re.MULTILINE) is None:
+        pytest.skip(f"{SNAPSHOT_RUNTIME} is not on this machine")
+    made = Traced(squib, runtime=SNAPSHOT_RUNTIME, SnapStart={"ApplyOn": "PublishedVersions"})
+    client = squib.client("lambda", "eu-west-1")
+    version = client.publish_version(FunctionName=made.function.name)
+    qualifier = version["Version"]
+    client.get_waiter("published_version_active").wait(
+        FunctionName=made.function.name, Qualifier=qualifier, WaiterConfig={"Delay": 1}
+    )
+    state = client.get_function_configuration(FunctionName=made.function.name, Qualifier=qualifier)
+    if state["SnapStart"]["OptimizationStatus"] != "On":
+        pytest.skip("no snapshots are taken on this machine")
+    root = new_root()
+    made.call({}, f"Root={root};Sampled=1", Qualifier=qualifier)
+    _, function = made.segments(root, 2)
+    assert [one["name"] for one in function["subsegments"]] == ["Restore", "Invocation", "Overhead"]

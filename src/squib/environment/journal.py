@@ -158,7 +158,8 @@ class Journal:
         now_ms = self._clock.now_ms()
         log.write(now_ms, log.lines.start(now_ms, invocation.request_id))
         if self._telemetry is not None:
-            self._tell(now_ms, "start", events.start(invocation.request_id, self._function.version))
+            record = events.start(invocation.request_id, self._function.version, invocation.trace)
+            self._tell(now_ms, "start", record)
 
     def runtime_done(self, report: Report, produced_bytes: int) -> None:
         """The runtime has answered, or never will; only of interest when `is_watched`."""
@@ -170,6 +171,7 @@ class Journal:
             produced_bytes=produced_bytes,
             status=report.status,
             error_type=report.error_type,
+            trace=report.trace,
         )
         self.platform("runtimeDone", record)
 

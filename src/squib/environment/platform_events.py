@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from squib.environment.report import Report
+from squib.model.trace import Trace
 from squib.model.units import EpochMs
 
 Record: TypeAlias = dict[str, Any] | str
@@ -95,9 +96,9 @@ def restore_report(*, duration_ms: float, status: str, error_type: str = "") -> 
     return _with_error(record, status, error_type)
 
 
-def start(request_id: str, version: str) -> Record:
+def start(request_id: str, version: str, trace: Trace | None = None) -> Record:
     """An invocation begins."""
-    return {"requestId": request_id, "version": version}
+    return {"requestId": request_id, "version": version, **_tracing(trace)}
 
 
 def span(name: str, start_ms: EpochMs, duration_ms: float) -> dict[str, Any]:
@@ -113,6 +114,7 @@ def runtime_done(
     produced_bytes: int,
     status: str,
     error_type: str = "",
+    trace: Trace | None = None,
 ) -> Record:
     """The runtime has answered just now, or will not."""
     started_ms = EpochMs(now_ms - int(duration_ms))
@@ -120,6 +122,7 @@ def runtime_done(
         "requestId": request_id,
         "status": status,
         "metrics": {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes},
+        **_tracing(trace),
     }
     if status == "success":  # responses are passed on whole: sending one takes no time of its own
         record["spans"] = [
@@ -147,12 +150,7 @@ def report(report: Report, peak_bytes: int) -> Record:
         record["spans"] = [
             span("extensionOverhead", report.extensions_since_ms, report.extensions_took_ms),
         ]
-    if report.trace is not None:
-        trace = report.trace
-        value = f"Root={trace.trace_id};Parent={trace.function_id};Sampled=1"
-        tracing = {"spanId": trace.function_id, "type": "X-Amzn-Trace-Id", "value": value}
-        record["tracing"] = tracing
-    return _with_error(record, report.status, report.error_type)
+    return _with_error({**record, **_tracing(report.trace)}, report.status, report.error_type)
 
 
 def extension(*, name: str, state: str, events: Sequence[str], error_type: str = "") -> Record:
@@ -180,6 +178,13 @@ def logs_dropped(*, records: int, size_bytes: int) -> Record:
 def fault(text: str) -> Record:
     """The platform ended an invocation (Logs API)."""
     return text
+
+
+def _tracing(trace: Trace | None) -> dict[str, Any]:
+    if trace is None:
+        return {}
+    value = f"Root={trace.trace_id};Parent={trace.function_id};Sampled=1"
+    return {"tracing": {"spanId": trace.function_id, "type": "X-Amzn-Trace-Id", "value": value}}
 
 
 def _with_error(record: dict[str, Any], status: str, error_type: str) -> Record:

@@ -66,8 +66,10 @@ class UnsupportedParameter(ApiError):
 
     code, status = "NotImplementedException", 501
 
-    def __init__(self, operation: str, parameter: str) -> None:
-        super().__init__(f"squib does not implement the parameter {parameter} of {operation} yet.")
+    def __init__(self, operation: str, parameter: str, instead: str = "") -> None:
+        """`instead`: what to do without it, as a sentence."""
+        text = f"squib does not implement the parameter {parameter} of {operation} yet."
+        super().__init__(f"{text} {instead}" if instead else text)
 
 
 class ServiceException(ApiError):

@@ -4,9 +4,11 @@ import msgspec
 import pytest
 
 from harness.environments import START_MS, World, function
+from squib.environment import platform_events as events
 from squib.environment.drivers.fake import FakeScript
 from squib.environment.failure import Failure, posted
 from squib.environment.lambda_segments import Span, Times, function_segment
+from squib.environment.report import Report
 from squib.model.invocation import FunctionFailed, Succeeded
 from squib.model.trace import Trace
 
@@ -92,3 +94,17 @@ def test_error_that_says_nothing_is_a_fault_all_the_same(body: bytes) -> None:
     segment = segment_of(posted("Runtime.Unknown", body))
     exception = {"id": "b" * 16, "type": "Runtime.Unknown", "message": ""}
     assert segment["cause"] == {"working_directory": "/var/task", "exceptions": [exception]}
+
+
+def test_telemetry_of_a_traced_invocation_names_its_segment() -> None:
+    tracing = {
+        "spanId": "b" * 16,
+        "type": "X-Amzn-Trace-Id",
+        "value": f"Root={TRACE.trace_id};Parent={'b' * 16};Sampled=1",
+    }
+    assert events.start("r", "1", TRACE) == {"requestId": "r", "version": "1", "tracing": tracing}
+    assert "tracing" not in events.start("r", "1")
+    report = Report(request_id="r", duration_ms=1.0, init_duration_ms=None, memory_mib=128, trace=TRACE)
+    told = events.report(report, 0)
+    assert isinstance(told, dict)
+    assert told["tracing"] == tracing

@@ -60,6 +60,18 @@ _NO_EFFECT: Final[Mapping[str, Callable[[Any], bool]]] = {
 }
 """Parameters that squib does not build yet: the values that ask for nothing, and are therefore taken."""
 
+_INSTEAD: Final = {
+    "FileSystemConfigs": (
+        "Leave it out: EphemeralStorage sizes /tmp up to 10,240 MB, layers bring files that are only read."
+    ),
+    "ImageConfig": "Leave it out, and give the code as a zip archive.",
+    "KMSKeyArn": "Leave it out: variables are sealed with the key of the data directory.",
+    "PackageType": "Give the code as a zip archive, with Runtime and Handler.",
+    "SourceKMSKeyArn": "Leave it out, and give an archive that is not encrypted.",
+    "VpcConfig": "Leave it out: there are no VPCs, functions reach what this machine reaches.",
+}
+"""What to do where a parameter is refused."""
+
 
 def refuse_unsupported(operation: str, given: Input, *, handled: frozenset[str]) -> None:
     """Raises UnsupportedParameter for a parameter that would be without effect, known or new to squib."""
@@ -68,7 +80,7 @@ def refuse_unsupported(operation: str, given: Input, *, handled: frozenset[str])
             continue
         asks_nothing = _NO_EFFECT.get(name)
         if asks_nothing is None or not asks_nothing(value):
-            raise UnsupportedParameter(operation, name)
+            raise UnsupportedParameter(operation, name, _INSTEAD.get(name, ""))
 
 
 def s3_object(operation: str, given: Input) -> tuple[str, str, str | None] | None:
