@@ -1,5 +1,6 @@
 """SIGKILL at any moment: what squib has acknowledged is there afterwards, and nothing else is left."""
 
+import base64
 import functools
 import os
 import random
@@ -31,6 +32,8 @@ class Worker:
         self.random = random.Random(seed)
         self.possible: dict[str, set[int]] = {}
         """Function -> values of which one is its code's; DELETED for not being there."""
+        self.versions: dict[str, dict[str, int]] = {}
+        """Function -> its versions published since it was checked -> their values."""
         self.acknowledged = 0
         self.wrong: list[str] = []
 
@@ -49,14 +52,16 @@ class Worker:
         living = [name for name, values in self.possible.items() if DELETED not in values]
         client = squib.client()
         kind = (
-            self.random.choice(["create", "update", "update", "delete", "invoke"])
+            self.random.choice(["create", "update", "update", "publish", "delete", "invoke"])
             if len(living) > 2
             else "create"
         )
         if kind == "create":
             name = unique_name("kill")
+            layers = [layer(squib, part) for part in ("one", "two")] if self.random.random() < 0.5 else []
             self.possible[name] = {DELETED, 0}
-            function = squib.create(source(0), name=name, MemorySize=128)
+            code = "import one, two\n" + source(0) if layers else source(0)
+            function = squib.create(code, name=name, MemorySize=128, Layers=layers)
             self.possible[name] = {0}
             if self.random.random() < 0.5:
                 function.wait_active()
@@ -74,6 +79,12 @@ class Worker:
             self.possible[name] = {value, value + 1}
             client.update_function_code(FunctionName=name, ZipFile=zip_of({"app.py": source(value + 1)}))
             self.possible[name] = {value + 1}
+        elif kind == "publish":
+            function.wait_active()
+            function.wait_updated()
+            (value,) = self.possible[name]
+            version = client.publish_version(FunctionName=name)["Version"]
+            self.versions.setdefault(name, {})[version] = value
         else:
             function.wait_active()
             function.wait_updated()
@@ -99,6 +110,30 @@ class Worker:
             found = function.invoke().value
             assert found in values, f"{name} is {found}, not one of {values}"
             self.possible[name] = {found}
+            for version, value in self.versions.pop(name, {}).items():
+                published = client.get_waiter("published_version_active")
+                published.wait(FunctionName=name, Qualifier=version, WaiterConfig={"Delay": 1})
+                assert function.invoke(Qualifier=version).value == value, f"{name}:{version}"
+
+
+def layer(squib: Squib, part: str) -> str:
+    """The ARN of a new layer with one module."""
+    content = zip_of({f"python/{part}.py": f"# {unique_name()}\n"})
+    published = squib.client().publish_layer_version(LayerName=part, Content={"ZipFile": content})
+    return str(published["LayerVersionArn"])
+
+
+def referenced(squib: Squib) -> set[str]:
+    """Digests of all code that is declared."""
+    client = squib.client()
+    pages = client.get_paginator("list_functions").paginate(FunctionVersion="ALL")
+    found = [function["CodeSha256"] for page in pages for function in page["Functions"]]
+    for part in ("one", "two"):
+        layers = client.get_paginator("list_layer_versions").paginate(LayerName=part)
+        for number in [version["Version"] for page in layers for version in page["LayerVersions"]]:
+            told = client.get_layer_version(LayerName=part, VersionNumber=number)
+            found.append(told["Content"]["CodeSha256"])
+    return {base64.b64decode(digest).hex() for digest in found}
 
 
 @pytest.mark.timeout(240)
@@ -132,8 +167,12 @@ def test_what_was_acknowledged_survives_sigkill(request: pytest.FixtureRequest) 
         assert [worker.wrong for worker in workers] == [[], [], []], squib.output[-3000:]
     old = list(squib.seen.values())
     with squib:
+        declared = referenced(squib)
         for worker in workers:
             worker.check(squib)
+        blobs = {path.name for path in (data_dir / "blobs").rglob("*") if path.is_file()}
+        assert blobs == {f"{digest}.zip" for digest in declared}, "every archive is somebody's"
+        assert not [path for path in (data_dir / "code").iterdir() if path.name.startswith(".")]
         eventually(
             lambda: not [process for process in old if process.is_alive()],
             what="processes of former lives end",

@@ -21,6 +21,7 @@ MAX_LISTED: Final = 1_000  # ListQueues reference, MaxResults
 MAX_QUEUE_NAME: Final = 80  # SQS quotas, "Queue name": with the suffix .fifo
 MAX_WAITING_RECEIVES: Final = 1_000  # squib's choice, of an account: each holds a connection
 MAX_QUEUE_TAGS: Final = 50  # SQS quotas, "Queue tag"
+MAX_POLICY_BYTES: Final = 8_192  # SQS quotas, "Policies"
 MAX_POLICY_STATEMENTS: Final = 20  # SQS quotas, "Policies"
 MAX_POLICY_ACTIONS: Final = 7  # AddPermission reference, OverLimit
 MAX_POLICY_PRINCIPALS: Final = 50  # SQS quotas, "Policies"

@@ -134,3 +134,11 @@ def test_allow_policies_must_make_sense(policy: str) -> None:
 def test_a_redrive_policy_nested_too_deep_is_refused() -> None:
     with pytest.raises(ApiError, match="not a valid JSON map"):
         parse_redrive_policy(queue().key, '{"deadLetterTargetArn": ' + "[" * 100_000, lambda key: None)
+
+
+@pytest.mark.parametrize("statements", [[{"Sid": "x" * 8_200}], [{} for _ in range(21)]])
+def test_a_policy_beyond_the_quota_is_refused(statements: list[dict[str, str]]) -> None:
+    whole = [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", **one} for one in statements]
+    given = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": whole})}
+    with pytest.raises(ApiError, match="A policy has at most"):
+        changed(queue(), given, NOBODY, operation="SetQueueAttributes", peek=no_queue)

@@ -23,6 +23,8 @@ from squib.model.queue_errors import InvalidAttribute, InvalidAttributeName, Que
 from squib.model.queue_limits import (
     MAX_DELAY_S,
     MAX_MESSAGE_BYTES,
+    MAX_POLICY_BYTES,
+    MAX_POLICY_STATEMENTS,
     MAX_RETENTION_S,
     MAX_VISIBILITY_S,
     MAX_WAIT_S,
@@ -197,10 +199,15 @@ def _principal_ids(policy: str, reader: Reader) -> Mapping[str, str]:
     """Whom the policy names. Raises InvalidAttributeValue for one that cannot be read or names nobody."""
     if not policy:
         return {}
+    if len(policy.encode()) > MAX_POLICY_BYTES:
+        raise InvalidAttribute("Policy", f"A policy has at most {MAX_POLICY_BYTES} bytes.")
     try:
-        named = unique_ids(reader, parse_document(policy, PolicyType.RESOURCE))
+        document = parse_document(policy, PolicyType.RESOURCE)
     except MalformedPolicyDocument as error:
         raise InvalidAttribute("Policy", error.message) from None
+    if len(document.statements) > MAX_POLICY_STATEMENTS:
+        raise InvalidAttribute("Policy", f"A policy has at most {MAX_POLICY_STATEMENTS} statements.")
+    named = unique_ids(reader, document)
     if named.missing:
         raise InvalidAttribute("Policy")
     return named.by_arn
