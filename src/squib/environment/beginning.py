@@ -25,16 +25,16 @@ class Beginning:
         self._started_ms = self._clock.monotonic_ms()
         return self._started_ms
 
-    def restores(self) -> float:
-        """The environment begins to come out of a snapshot; gives back when."""
+    def restores(self) -> None:
+        """The environment begins to come out of a snapshot."""
         self.is_restored = True
         self._started_ms = self._runtime_started_ms = self._clock.monotonic_ms()
         self._journal.restore_start()
-        return self._started_ms
 
-    def goes_on(self) -> None:
-        """The runtime goes on from the snapshot."""
+    def goes_on(self) -> float:
+        """The runtime goes on from the snapshot; gives back when."""
         self._runtime_started_ms = self._clock.monotonic_ms()
+        return self._runtime_started_ms
 
     def ready(self, *, is_cold_start: bool) -> None:
         """The runtime waits for an invocation; `is_cold_start`: the first of its environment."""

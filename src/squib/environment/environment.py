@@ -251,12 +251,12 @@ class Environment:
     # --- what the sandbox says (Wiring)
 
     def _on_start(self) -> None:
-        """Waiting for a place on the machine is over: from here on it is initialization, or the runtime goes
-        on from its snapshot."""
-        self._beginning.goes_on()
+        """It has its place: initialization begins, or the runtime goes on from its snapshot."""
         self._has_init_deadline = True
         self._owner.bound(self)
-        if self.state is State.INIT and not self._beginning.is_restored:
+        if self._beginning.is_restored:
+            self._limit(self._beginning.goes_on() + RESTORE_TIMEOUT_MS)
+        elif self.state is State.INIT:
             self._begin_init()
 
     def _on_extension_end(self, index: int, end: End) -> None:
@@ -284,8 +284,8 @@ class Environment:
 
     def restores(self, token: str) -> None:
         """It comes out of a snapshot, whose token is known inside."""
-        self._rows, self._has_init_deadline = _RESTORED_ROWS, True
-        self._limit(self._beginning.restores() + RESTORE_TIMEOUT_MS)
+        self._rows = _RESTORED_ROWS
+        self._beginning.restores()
         self._has.tell_credentials(self._api, token)
         self._api.runtime_restored()
 

@@ -123,6 +123,17 @@ def test_first_need_makes_a_template_and_everyone_waits_for_the_same_one() -> No
     story(body, script())
 
 
+def test_waiting_for_a_place_on_the_machine_is_not_restoring() -> None:
+    async def body(world: World) -> None:
+        await world.pool.templates.take(ONE)
+        assert isinstance(await world.invoke(of=ONE), Succeeded)
+
+    world = story(body, script(clone_delay_s=12))
+    clone = [text for _, text in list(world.logs.streams.values())[-1].events]
+    assert clone[1] == "RESTORE_REPORT Restore Duration: 12004.00 ms\n"
+    assert "\tBilled Restore Duration: 4 ms\t" in clone[-1]
+
+
 # --- credentials
 
 
