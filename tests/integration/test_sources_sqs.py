@@ -150,6 +150,9 @@ def test_a_deleted_queue_is_told(squib: Squib) -> None:
     queue.client.delete_queue(QueueUrl=queue.url)
     mapping.wait_result("Queue does not exist")
     assert mapping.get()["State"] == "Enabled"
+    mapping.update(Enabled=False)
+    with pytest.raises(mapping.client.exceptions.InvalidParameterValueException, match="NonExistentQueue"):
+        mapping.update(Enabled=True)
     mapping.delete()
 
 
