@@ -238,7 +238,7 @@ class ShardReader:
                 owner.report(OK)
                 at += batch.size
                 if self._rules.width_ms and isinstance(sent, Sent):
-                    await self._hand_on(sent)
+                    await self._hand_on(sent, part[-1].sequence)
             else:
                 owner.report(FUNCTION_FAILED if isinstance(sent, Sent) else problem(sent.reason))
                 after = after_failure(batch, self._rules.failures, failed_at=failed_at)
@@ -294,9 +294,10 @@ class ShardReader:
         is_late = self._tools.clock.now_ms() >= start_ms + self._rules.width_ms + late_ms
         return is_late or (self._is_closed and not self._waiting)
 
-    async def _hand_on(self, sent: Sent) -> None:
+    async def _hand_on(self, sent: Sent, sequence: str) -> None:
+        """The state is stored together with how far it has come: nothing is added to it twice."""
         state = state_after(sent.outcome.payload)
-        await self._keep(msgspec.structs.replace(self._checkpoint, window_state=state))
+        await self._keep(msgspec.structs.replace(self._checkpoint, window_state=state, sequence=sequence))
         if len(state) > MAX_STATE_BYTES:
             await self._end_window(is_early=True)
 

@@ -59,6 +59,7 @@ class World:
             asyncio.get_running_loop(), ()
         )
         self.writes = 0
+        self.kept: list[StreamCheckpoint] = []
 
     # the stream
 
@@ -122,6 +123,7 @@ class World:
         decide(self)
 
     def put(self, kind: object, key: Any, value: StreamCheckpoint) -> None:
+        self.kept.append(value)
         self.checkpoints.apply(key, value)
 
     def delete(self, kind: object, key: Any) -> None:
@@ -257,3 +259,28 @@ def test_records_stay_where_they_are_while_there_is_no_function_to_give_them_up_
     world = play(story, batch_size=1, max_retry_attempts=0, on_failure=DESTINATION)
     assert world.sent == [["bad"], ["bad"], ["good"]]
     assert len(world.told) == 1
+
+
+def test_the_state_of_a_window_is_stored_together_with_how_far_it_has_come() -> None:
+    async def story(world: World) -> None:
+        world.parts["s1"] = ["1", "2", "3"]
+        count = 0
+
+        def answer(bodies: list[str]) -> Sending:
+            nonlocal count
+            count += len(bodies)
+            payload = b'{"state": %d}' % count
+            return Sent(RequestId("r"), Succeeded(payload=payload, executed_version="$LATEST"))
+
+        world.answer = answer
+        await world.poll(100)
+
+    world = play(story, batch_size=1, tumbling_window_s=60)
+    assert world.sent == [["1"], ["2"], ["3"], []]
+    within = [one for one in world.kept if one.window_start_ms is not None]
+    assert [(one.sequence, one.window_state) for one in within] == [
+        (None, b"{}"),
+        ("0", b"1"),
+        ("1", b"2"),
+        ("2", b"3"),
+    ]
