@@ -42,7 +42,7 @@ def test_asking_twice_gives_the_same_invocation_again(probe: Probe) -> None:
         ("POST", "invocation/next", 404),
         ("GET", "nowhere", 404),
         ("DELETE", "invocation/next", 404),
-        ("GET", "restore/next", 501),
+        ("GET", "restore/next", 403),
     ],
 )
 def test_calls_that_make_no_sense_are_refused(probe: Probe, method: str, path: str, status: int) -> None:

@@ -47,13 +47,11 @@ class Tracing:
         ids = self._tracer.ids(2)
         return self._begin(header, service_id=ids[:16], caller_id=ids[:16], function_id=ids[16:])
 
-    def served(
-        self, invocation: Invocation, outcome: InvokeOutcome | SquibError, start_ms: EpochMs | None = None
-    ) -> None:
+    def served(self, invocation: Invocation, outcome: InvokeOutcome | SquibError) -> None:
         """A call has its answer: Lambda's segment of it, if it is traced."""
         if invocation.trace is not None:
             status, is_failed = _told(outcome)
-            times = self._until_now(invocation.received_at_ms if start_ms is None else start_ms)
+            times = self._until_now(invocation.received_at_ms)
             document = service_segment(
                 invocation.trace, invocation, times, status=status, is_failed=is_failed
             )

@@ -102,6 +102,8 @@ class Traces:
         """Takes a segment; one of the same id is replaced. False when there is no room in memory."""
         if self._is_stopped or self._waiting_bytes + len(segment.document) > MAX_WAITING_BYTES:
             self.dropped_count += 1
+            if not self.dropped_count & (self.dropped_count - 1):  # the first, the second, the fourth, ...
+                _log.warning("segments_dropped count=%d: they come faster than the disk", self.dropped_count)
             return False
         self._waiting.append((account_id, region, segment))
         self._waiting_bytes += len(segment.document)
