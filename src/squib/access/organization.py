@@ -3,6 +3,7 @@
 docs/organization.md shows the file.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from squib.model.policy import PolicyType
 from squib.model.units import AccountId
 
 EVERY_ACCOUNT: Final = "*"
+_ACCOUNT: Final = re.compile(r"\d{12}", re.ASCII)
 
 
 class OrganizationUnreadable(SquibError):
@@ -40,6 +42,12 @@ class Organization:
         """Raises OrganizationUnreadable for a document that is none. Without a file nothing is bounded."""
         file = file or _File()
         self.org_id = file.id
+        for number, level in enumerate(file.levels, 1):  # one that is misspelled would bound nobody
+            for name in level.accounts:
+                if name != EVERY_ACCOUNT and _ACCOUNT.fullmatch(name) is None:
+                    raise OrganizationUnreadable(
+                        f"level {number} names {name!r}, which is neither an account's number nor '*'"
+                    )
         self._levels = [
             (
                 frozenset(level.accounts),

@@ -88,6 +88,8 @@ def test_resource_control_policies_bound_what_is_done_to_an_account(tmp_path: Pa
             '{"levels": [{"accounts": ["*"], "service_control_policies": [{"Statement": "x"}]}]}',
             "service-control policy 1 of level 1",
         ),
+        ('{"levels": [{"accounts": ["1111-1111-1111"]}]}', "neither an account's number"),
+        ('{"levels": [{"accounts": ["11111111111*"]}]}', "neither an account's number"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, why: str) -> None:
