@@ -193,8 +193,11 @@ class Activation:
                 if failure is None and version.has_snapshot:
                     outcome = await self._snapshot(version)
                 await self._settle(subject, version, failure or outcome.failure, outcome)
-        except (CacheClosed, TemplateLost):
-            return  # squib stops, and the next start goes on here; or the version is gone
+        except CacheClosed:
+            return  # squib stops; the next start goes on here
+        except TemplateLost:  # the same, or the version is gone; else it is looked at again
+            self._unwritten.add(subject)
+            return
         except Exception:  # such as a full disk: it stays as it is until the next sweep
             log.exception("activation_not_written name=%s", subject.name)
             self._unwritten.add(subject)
