@@ -34,7 +34,7 @@ needs_container = pytest.mark.skipif(shutil.which("unshare") is None, reason="ne
 
 def check_limits(squib: Squib, parent: Path, *, cpu: bool = True) -> None:
     """Functions are limited below `parent`, frozen when idle, and told when memory was not enough."""
-    function = squib.deploy(SOURCE, MemorySize=256)
+    function = squib.deploy(SOURCE, MemorySize=256, Timeout=120)
     base, slot = function.invoke("").value.strip().split("/")[-2:]
     own = parent / base / slot
     assert int((own / "memory.max").read_text()) >= 256 << 20
@@ -121,7 +121,7 @@ def test_without_a_memory_controller_it_runs_and_says_so(box: Path) -> None:
     (box / "cgroup.subtree_control").write_text("+pids")
     with Squib(prefix=contained(box / "inner")) as squib:
         assert "has no memory controller" in squib.output
-        assert squib.deploy(SOURCE).invoke("hoard").error == "Unhandled"
+        assert squib.deploy(SOURCE, Timeout=120).invoke("hoard").error == "Unhandled"
 
 
 @pytest.fixture(scope="module")
@@ -153,4 +153,4 @@ def test_without_root_in_a_group_of_ones_own(session: int) -> None:
 def test_without_root_and_without_a_group_it_says_so() -> None:
     with Squib(user=SOMEBODY) as squib:
         assert "cgroups can't be used" in squib.output
-        assert squib.deploy(SOURCE).invoke("hoard").error == "Unhandled"
+        assert squib.deploy(SOURCE, Timeout=120).invoke("hoard").error == "Unhandled"

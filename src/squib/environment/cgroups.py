@@ -84,9 +84,7 @@ class Cgroups:
                 ("cpu.weight", str(max(1, min(10_000, cpu_shares * 100 // 1024)))),
                 ("cpu.max", f"{quota} {CPU_PERIOD_US}"),
             ):
-                with contextlib.suppress(
-                    FileNotFoundError
-                ):  # no swap accounting; a controller not handed down
+                with contextlib.suppress(FileNotFoundError):  # no swap accounting, no such controller
                     self._write(UNIFIED, slot, file, value)
             return
         self._write("memory", slot, "memory.limit_in_bytes", str(memory_bytes))
@@ -103,7 +101,7 @@ class Cgroups:
         for controller, file in _LIMITS[self.version]:
             try:
                 value = self._read(controller, source, file)
-            except FileNotFoundError:  # a kernel without swap accounting
+            except FileNotFoundError:  # see limit
                 continue
             self._write(controller, target, file, value)
 
