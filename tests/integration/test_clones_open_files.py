@@ -87,3 +87,21 @@ def test_much_in_tmp_is_refused_and_no_clone_shares_it() -> None:
 
     write = "with open('/tmp/big', 'wb') as f:\n    for _ in range(150): f.write(os.urandom(1 << 20))"
     run_story(story, {"big": write})
+
+
+def test_without_loop_devices_clones_have_a_tmp_in_memory_and_none_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")  # no mkfs.ext4
+
+    async def story(bench: Bench) -> None:
+        template = await bench.template()
+        one, other = await bench.clone(template), await bench.clone(template)
+        await ask(one, "open('/tmp/mine', 'w').write('x')")
+        assert await ask(other, "result = os.listdir('/tmp')") == []
+        assert await ask(one, "result = os.statvfs('/tmp').f_blocks * 4096 >> 20") == 512
+        writing = await bench.start(handler="writing.handler", is_template=True)
+        assert "/tmp/made" in (await writing.snapshots.get() or "")
+        await writing.sandbox.destroy()
+
+    run_story(story, {"writing": "open('/tmp/made', 'w')"})

@@ -20,8 +20,10 @@ from squib.model.errors import PlatformError
 
 _log: Final = logging.getLogger("squib.environment")
 READY_CLONES: Final = 2
-PRESENCE_TIMEOUT_S: Final = 5.0
+PRESENCE_TIMEOUT_S: Final = 10.0
 """For the template to make a clone; it is lost when it takes longer."""
+REFILL_AFTER_S: Final = 0.03
+"""A clone that was taken is replaced when the start that took it is over."""
 REAP_S: Final = 0.02
 """So long a template is awake after a clone of it has ended, for its init to reap that."""
 
@@ -113,7 +115,7 @@ class CloneSource:
         except BaseException:
             clone.give_up()
             raise
-        self._loop.call_soon(self._refill)
+        self._loop.call_later(REFILL_AFTER_S, self._refill)
         return clone
 
     def _refill(self) -> None:

@@ -59,9 +59,16 @@ class Plan(NamedTuple):
     reopen: tuple[int, ...] = ()
 
 
-def plan(descriptors: Iterable[Descriptor], *, threads: int, has_children: bool, maps: Sequence[str]) -> Plan:
+def plan(
+    descriptors: Iterable[Descriptor],
+    *,
+    threads: int,
+    has_children: bool,
+    maps: Sequence[str],
+    in_memory: Sequence[str] = (),
+) -> Plan:
     """`descriptors`: all but the platform's own. `threads`: those of the process, its main one counted.
-    `maps`: the lines of /proc/self/maps."""
+    `maps`: the lines of /proc/self/maps. `in_memory`: what is in a /tmp that no clone is given a copy of."""
     if threads > 1:
         others = "a thread" if threads == 2 else f"{threads - 1} threads"
         return Plan(f"initialization has left {others} running, which a snapshot by fork can't keep")
@@ -71,6 +78,11 @@ def plan(descriptors: Iterable[Descriptor], *, threads: int, has_children: bool,
     if shared is not None:
         name = shared.split(None, 5)[5:] or ["anonymous"]
         return Plan(f"initialization has left shared memory ({name[0]}), which clones would share")
+    if in_memory:
+        name = f"/tmp/{in_memory[0]}"
+        return Plan(
+            f"initialization has written {name}, and this machine keeps /tmp in memory: it can't be copied"
+        )
     numbers: dict[Treatment, list[int]] = {treatment: [] for treatment in Treatment}
     for one in descriptors:
         treatment = treat(one)
@@ -86,6 +98,12 @@ def plan(descriptors: Iterable[Descriptor], *, threads: int, has_children: bool,
 def shares_memory(line: str) -> bool:
     """A line of /proc/self/maps: memory that this process may write to and a fork of it sees."""
     return line.split(None, 2)[1][1::2] == "ws"
+
+
+def is_in_memory(mounts: Iterable[str], folder: str) -> bool:
+    """What is mounted on a folder last is a tmpfs; `mounts` are the lines of /proc/self/mounts."""
+    kinds = [kind for _, where, kind, *_ in map(str.split, mounts) if where == folder]
+    return kinds[-1:] == ["tmpfs"]
 
 
 def treat(one: Descriptor) -> Treatment | str:

@@ -99,8 +99,15 @@ def examine(own: set[int]) -> fork_safety.Plan:
         has_children = False
     with open("/proc/self/maps", errors="replace") as file:
         maps = file.read().splitlines()
-    threads = len(os.listdir("/proc/self/task"))
-    return fork_safety.plan(found, threads=threads, has_children=has_children, maps=maps)
+    with open("/proc/self/mounts", errors="replace") as file:
+        is_in_memory = fork_safety.is_in_memory(file, "/tmp")
+    return fork_safety.plan(
+        found,
+        threads=len(os.listdir("/proc/self/task")),
+        has_children=has_children,
+        maps=maps,
+        in_memory=os.listdir("/tmp") if is_in_memory else (),
+    )
 
 
 def is_open(number: int) -> bool:

@@ -8,6 +8,7 @@ from squib.environment.fork_safety import (
     SocketFacts,
     Treatment,
     inside_path,
+    is_in_memory,
     plan,
     shares_memory,
     treat,
@@ -90,6 +91,15 @@ def test_what_runs_or_is_shared_forbids_clones(
 ) -> None:
     refusal = plan([], threads=threads, has_children=has_children, maps=maps).refusal
     assert refusal is not None and name in refusal
+
+
+def test_what_is_in_a_tmp_of_memory_forbids_clones() -> None:
+    refusal = plan([], threads=1, has_children=False, maps=[], in_memory=["cache.bin"]).refusal
+    assert refusal is not None and "cache.bin" in refusal
+    mounts = ["tmpfs / tmpfs ro 0 0", "/dev/loop3 /tmp ext4 rw 0 0"]
+    assert not is_in_memory(mounts, "/tmp")
+    assert is_in_memory([*mounts, "tmpfs /tmp tmpfs rw 0 0"], "/tmp")
+    assert not is_in_memory([], "/tmp")
 
 
 def test_only_memory_that_is_shared_and_written_counts() -> None:
