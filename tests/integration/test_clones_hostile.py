@@ -196,7 +196,7 @@ CHEATS = {
         "if not clone(): os.setsid(); drop(); present(life, 1); go(life)",
     ),
     "sends a clone again": (
-        "not in the template's cgroup|makes no clones",
+        "not in the template's cgroup|makes no clones|has capabilities|session",
         "if 'first' in globals(): present(life, first)\n"
         "else:\n"
         "    globals()['first'] = clone()\n"

@@ -140,11 +140,11 @@ class CloneSource:
         try:
             with self._thawed():
                 self._check()
-                clone.order(self._orders, MAKE_CLONE)
                 try:
+                    clone.order(self._orders, MAKE_CLONE)
                     async with asyncio.timeout(PRESENCE_TIMEOUT_S):
                         process = await clone.present()
-                except (TimeoutError, PlatformError) as error:
+                except (OSError, PlatformError) as error:
                     raise self._give_up_template("it makes no clones any more") from error
                 await self._driver.adopt(clone, self.slot, process)
             if self._is_traced:

@@ -79,9 +79,9 @@ def plan(
         name = shared.split(None, 5)[5:] or ["anonymous"]
         return Plan(f"initialization has left shared memory ({name[0]}), which clones would share")
     if in_memory:
-        name = f"/tmp/{in_memory[0]}"
+        written = f"/tmp/{in_memory[0]}"
         return Plan(
-            f"initialization has written {name}, and this machine keeps /tmp in memory: it can't be copied"
+            f"initialization has written {written}, and this machine keeps /tmp in memory: it can't be copied"
         )
     numbers: dict[Treatment, list[int]] = {treatment: [] for treatment in Treatment}
     for one in descriptors:

@@ -293,10 +293,10 @@ class Launcher:
             listeners, resident_bytes = self.slots[number].adopt(pidfd, self.slots[template], uid)
         except OSError as error:
             is_lost = isinstance(error, NotAClone)
+            self.answer(op="adopt", slot=number, error=str(error), lost=is_lost)
             self.slots[number].kill()
             if is_lost and self.cgroups is not None:
                 self.cgroups.kill_inside(template)
-            self.answer(op="adopt", slot=number, error=str(error), lost=is_lost)
             return
         fds = [listener.fileno() for listener in listeners]
         self.answer(fds, op="adopt", slot=number, error=None, resident_bytes=resident_bytes)

@@ -5,13 +5,14 @@ serves the sandbox's sockets. It needs no privilege itself.
 """
 
 import asyncio
+import logging
 import os
 import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from squib.environment.cgroups import Cgroups, open_bases
 from squib.environment.clone_sandbox import CloneSandbox
@@ -26,6 +27,7 @@ from squib.environment.zygote_sandbox import ZygoteSandbox
 from squib.model.errors import PlatformError
 from squib.model.units import EnvironmentId
 
+_log: Final = logging.getLogger("squib.environment")
 MAX_STARTING = 64  # spawns under way at once; more would only wait for the two fork servers' cores
 
 
@@ -277,6 +279,7 @@ class ZygoteDriver:
             answer, fds = await self._link.ask("adopt", [process], slot=clone.slot, template=template)
         except LauncherRefused as refused:
             if refused.answer.get("lost"):
+                _log.warning("a template has ended, having offered what is no clone: %s", refused)
                 raise TemplateLost(f"the template has offered what is no clone: {refused}") from refused
             raise
         listeners = [socket.socket(fileno=fd) for fd in fds]
