@@ -11,9 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q install --
 CLIENTS := $(wildcard src/squib/environment/guest/python/*.txt)
 ARGS ?=
 SANDBOX_TESTS := $(addprefix tests/,integration/test_cgroup_delegation.py conformance/test_sandbox_driver.py \
-  escape/test_escape_processes.py escape/test_escape_exhaustion.py compat/test_compat_failures.py \
-  compat/test_compat_rootless.py compat/test_compat_memory_budget.py compat/test_compat_provisioned.py \
-  integration/test_kill.py integration/test_restart.py)
+  integration/test_clones.py)
 
 # A Python that is new enough and can make environments; $(PYTHON) first, then the system's own (it is built
 # with profile guidance, which functions feel), then whatever PATH offers.
