@@ -318,7 +318,6 @@ class _Parts:
             may=lambda *asked: self._permissions.judge_role(*asked).is_allowed,
             allocation=self._provisioned.allocation,
             event_sources={kind: source.check for kind, source in self._event_sources.kinds.items()},
-            feeds={kind: source.check_function for kind, source in self._event_sources.kinds.items()},
         )
         denials = Denials()
         services: dict[str, registry.Service] = {

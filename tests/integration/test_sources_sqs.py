@@ -275,20 +275,6 @@ def test_what_cannot_be_polled_is_refused(squib: Squib) -> None:
     assert "region" in refusal(squib, reader, queue.arn.replace("eu-west-1", "eu-west-2"))
 
 
-def test_a_function_may_not_come_to_run_for_longer_than_its_queue_hides_messages(squib: Squib) -> None:
-    queue = Queue(squib, VisibilityTimeout=5)
-    handler = "def handler(event, context):\n    pass\n"
-    function = squib.deploy(handler, Timeout=3, Role=squib.role("reader", managed=(QUEUE_ROLE,)))
-    mapping = Mapped(squib, function, queue.arn)
-    said = "Queue visibility timeout: 5 seconds is less than Function timeout: 6 seconds"
-    with pytest.raises(function.client.exceptions.InvalidParameterValueException, match=said):
-        function.configure(Timeout=6)
-    function.configure(Timeout=5)
-    queue.client.delete_queue(QueueUrl=queue.url)
-    function.configure(Timeout=6)
-    mapping.delete()
-
-
 def test_no_more_batches_run_at_once_than_the_mapping_allows(squib: Squib) -> None:
     results, queue = Queue(squib), Queue(squib)
     source = (

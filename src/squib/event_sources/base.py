@@ -40,10 +40,6 @@ class Source(Protocol):
         """Raises InvalidParameterValue where the source does not exist, the function's role may not read it,
         or the function can't be fed from it."""
 
-    async def check_function(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
-        """Raises InvalidParameterValue where the function, as it is to be from now on, can't be fed any more.
-        A source that does not answer has nothing against it."""
-
     def poller(self, mapping: EventSourceMapping) -> Poller:
         """For a mapping that is to be polled."""
 

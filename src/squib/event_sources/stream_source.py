@@ -58,9 +58,6 @@ class StreamSource:
         except StreamFailed as error:
             raise InvalidParameterValue(f"Cannot access stream {arn}. {error}") from error
 
-    async def check_function(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
-        """Streams care for nothing of it."""
-
     def poller(self, mapping: EventSourceMapping) -> StreamPoller:
         function = self._tools.conditions.find(mapping)
         role_arn = "" if function is None else function.role_arn

@@ -16,7 +16,6 @@ from squib.control_plane.lambda_.attached_layers import attached, check_size
 from squib.control_plane.lambda_.code_source import archive_of
 from squib.control_plane.lambda_.function_code_signing import check_exists, check_unsigned, use
 from squib.control_plane.lambda_.lookup import check_changeable, record_of, reference_of, unqualified
-from squib.control_plane.lambda_.mappings import SourceCheck, check_fed
 from squib.control_plane.lambda_.publishing import BEING_CREATED, publish, unchanged_version
 from squib.control_plane.lambda_.s3 import S3Objects
 from squib.control_plane.lambda_.shapes import configuration
@@ -25,7 +24,6 @@ from squib.control_plane.lambda_.usage import CodeUsage
 from squib.model.archive import ArchivePlan, check_archive
 from squib.model.arn import FunctionReference
 from squib.model.errors import InvalidParameterValue, ResourceConflict
-from squib.model.event_source import SourceKind
 from squib.model.function import (
     FUNCTIONS,
     CodeRef,
@@ -68,9 +66,7 @@ class ChangeService:
         usage: CodeUsage,
         trusts_lambda: Callable[[str], bool],
         may: Callable[[str, str, str, str], bool],
-        feeds: Mapping[SourceKind, SourceCheck],
     ) -> None:
-        """`feeds`: what sources that feed functions have against a function as it is to be."""
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -78,7 +74,6 @@ class ChangeService:
         self._usage = usage
         self._trusts_lambda = trusts_lambda
         self._may = may
-        self._feeds = feeds
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -208,9 +203,6 @@ class ChangeService:
         if fields.keys() & {"role_arn", "tracing_mode"}:
             mode = fields.get("tracing_mode", before.tracing_mode)
             self._check_tracing(reference.key, fields.get("role_arn", before.role_arn), mode)
-        if fields.get("timeout_s", 0) > before.timeout_s:
-            longer = msgspec.structs.replace(before, timeout_s=fields["timeout_s"])
-            await check_fed(self._store.memory, longer, self._feeds)
         logging: Mapping[str, Any] = given.get("LoggingConfig") or {}
         arns: Sequence[str] | None = given.get("Layers")
         attached(arns or (), reference.key, call.principal, self._store.memory)

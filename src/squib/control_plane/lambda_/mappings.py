@@ -174,17 +174,6 @@ class MappingService:
         await check(mapping, function)
 
 
-async def check_fed(
-    reader: Reader, function: FunctionVersion, checks: Mapping[SourceKind, SourceCheck]
-) -> None:
-    """Raises InvalidParameterValue where one of the mappings that feed `$LATEST` could not feed it as it is
-    to be: `function`."""
-    key = function.key
-    for mapping in reader.page(EVENT_SOURCE_MAPPINGS, key.account_id, key.region):
-        if mapping.function == key and _pure(mapping.qualifier) is None and mapping.kind in checks:
-            await checks[mapping.kind](mapping, function)
-
-
 class MappingTags:
     """Implements `tags.Tagged` for mappings."""
 

@@ -58,13 +58,11 @@ class LambdaService:
         trusts_lambda: Callable[[str], bool],
         may: Callable[[str, str, str, str], bool] = lambda role_arn, session, action, resource: True,
         event_sources: Mapping[SourceKind, SourceCheck] | None = None,
-        feeds: Mapping[SourceKind, SourceCheck] | None = None,
         allocation: Callable[[ProvisionedConcurrency], Allocation] = lambda declared: Allocation(),
     ) -> None:
         """`trusts_lambda` tells whether the role of an ARN exists and lets Lambda assume it, `may`
         whether a session of it may do an action on a resource. `event_sources`:
-        the kinds of sources that are polled, each with its check of a mapping; `feeds`: with its check of a
-        function that is mapped and is to change. `allocation` tells what there
+        the kinds of sources that are polled, each with its check of a mapping. `allocation` tells what there
         is of provisioned concurrency."""
         options = options or LambdaOptions()
         self.code_locations = CodeLocations(entropy.token(_SECRET_BYTES), clock, store.blobs)
@@ -74,7 +72,7 @@ class LambdaService:
             FunctionService(
                 store, self.code_locations, usage, account_concurrency=options.account_concurrency
             ),
-            ChangeService(store, clock, entropy, objects, usage, trusts_lambda, may, feeds or {}),
+            ChangeService(store, clock, entropy, objects, usage, trusts_lambda, may),
             VersionService(store, clock, entropy, usage),
             AliasService(store, entropy),
             LayerService(store, clock, self.code_locations, objects, usage),

@@ -75,28 +75,17 @@ class SqsSource:
             ) from error
         except QueueFailed as error:
             raise InvalidParameterValue(f"Error occurred while GetQueueAttributes. {error}") from error
-        _check_timeout(function, visibility_s)
-
-    async def check_function(self, mapping: EventSourceMapping, function: FunctionVersion) -> None:
-        try:
-            visibility_s = await (await self._access(mapping.account_id, _queue_of(mapping))).visibility_s()
-        except (QueueGone, QueueFailed):
-            return
-        _check_timeout(function, visibility_s)
+        if visibility_s < function.timeout_s:
+            raise InvalidParameterValue(
+                f"Queue visibility timeout: {visibility_s} seconds is less than Function timeout: "
+                f"{function.timeout_s} seconds"
+            )
 
     def poller(self, mapping: EventSourceMapping) -> "SqsPoller":
         return SqsPoller(mapping, self._tools, self._access)
 
     async def forget(self, mapping: EventSourceMapping) -> None:
         """Nothing is kept beside the queue."""
-
-
-def _check_timeout(function: FunctionVersion, visibility_s: int) -> None:
-    if visibility_s < function.timeout_s:
-        raise InvalidParameterValue(
-            f"Queue visibility timeout: {visibility_s} seconds is less than Function timeout: "
-            f"{function.timeout_s} seconds"
-        )
 
 
 def _queue_of(mapping: EventSourceMapping) -> QueueKey:
