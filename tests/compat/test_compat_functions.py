@@ -179,12 +179,15 @@ def test_bad_parameters_are_refused_in_awss_words(
     assert part in message
 
 
+KEY = "arn:aws:kms:eu-west-1:000000000000:key/0"
+
+
 def test_parameters_without_effect_are_refused_not_stored(squib: Squib) -> None:
     with pytest.raises(ClientError) as refused:
-        squib.client().create_function(**create_parameters(unique_name(), TracingConfig={"Mode": "Active"}))
+        squib.client().create_function(**create_parameters(unique_name(), KMSKeyArn=KEY))
     status, _, message = refusal(refused)
     assert status == 501
-    assert "TracingConfig" in message
+    assert "KMSKeyArn" in message
 
 
 @pytest.mark.parametrize(

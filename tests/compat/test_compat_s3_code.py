@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness.functions import ROLE, Function, zip_of
+from harness.machine import eventually
 from harness.s3 import S3
 from harness.squib import PYTHON, Squib, unique_name
 from harness.users import User, everything, refused
@@ -147,4 +148,4 @@ def test_an_endpoint_that_is_not_there_is_our_fault() -> None:
         with pytest.raises(ClientError) as told:
             create(squib, "first.zip")
         assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
-        assert "s3_unreachable" in squib.output
+        eventually(lambda: "s3_unreachable" in squib.output)

@@ -11,6 +11,7 @@ import pytest
 
 from harness.clones import ask, run_story
 from harness.drivers import Bench
+from harness.machine import descendants
 from squib.environment.driver import End, EndCause, TemplateLost
 from squib.model.errors import PlatformError
 
@@ -156,18 +157,10 @@ def test_clones_outlive_the_process_of_their_template_but_no_more_are_made() -> 
     run_story(story, {})
 
 
-def descendants(pid: int) -> set[int]:
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found |= {int(child)} | descendants(int(child))
-    return found
-
-
 def test_nothing_is_left_when_all_is_destroyed() -> None:
     async def story(bench: Bench) -> None:
         (launcher,) = (
-            int(pid) for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
+            process.pid for process in descendants(os.getpid()) if "environment.launcher" in process.command
         )
         driver: Any = bench.driver
         own = "squib" + next(iter(driver.facts["cgroups"].values()))[-2:] + "-"
