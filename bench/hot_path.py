@@ -30,7 +30,7 @@ from squib.clock import SystemClock, SystemEntropy
 from squib.environment.driver import LogSource, SandboxSpec, Wiring
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
-from squib.environment.tracer import Tracer
+from squib.environment.tracing.tracer import Tracer
 from squib.gateway.authorize import Authorizer
 from squib.gateway.server import Gateway, GatewayOptions
 from squib.http.exchange import Exchange

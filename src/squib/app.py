@@ -36,14 +36,14 @@ from squib.control_plane.sqs.moves import MoveLoop
 from squib.control_plane.sqs.service import SqsService
 from squib.control_plane.sts import Issuer, IssuerOptions, Sts, StsService
 from squib.control_plane.xray import XRayService
-from squib.environment import privileges
 from squib.environment.code_cache import CodeCache
 from squib.environment.driver import SandboxDriver
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
+from squib.environment.isolation import privileges
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
-from squib.environment.tracer import Tracer
+from squib.environment.tracing.tracer import Tracer
 from squib.event_sources.engine import EventSources
 from squib.gateway.actions.table import TABLE
 from squib.gateway.authorize import Authorizer

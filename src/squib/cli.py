@@ -192,7 +192,7 @@ def _fail(prog: str, message: str) -> int:
 
 
 def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:
-    from squib.environment import machine
+    from squib.environment.doctor import machine
 
     findings = machine.probe(_runtime_search(settings), settings.storage.data_dir)
     print(machine.report_json(findings) if arguments.json else machine.report(findings))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from squib.access.organization import Organization
 from squib.config import Settings
 from squib.config.elsewhere import elsewhere
-from squib.environment import privileges
 from squib.environment.drivers.sandbox import start_launcher
-from squib.environment.launcher import LauncherOptions
-from squib.environment.rootfs import root_spec
+from squib.environment.isolation import privileges
+from squib.environment.isolation.launcher import LauncherOptions
+from squib.environment.isolation.rootfs import root_spec
 from squib.environment.runtimes import Runtime, RuntimeSearch, discover, known_names, unavailable_reason
 from squib.invoke.upstream import Elsewhere
 from squib.model.errors import PlatformError

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.environments import function
+from squib.environment.apis.runtime_api import RuntimeApi
+from squib.environment.apis.runtime_session import Meaning
 from squib.environment.driver import (
     End,
     LogSource,
@@ -20,12 +22,10 @@ from squib.environment.driver import (
 )
 from squib.environment.drivers.plain import PlainDriver, PlainOptions
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver, start_launcher
-from squib.environment.launcher import LauncherOptions
-from squib.environment.log_lines import FrameParser
-from squib.environment.privileges import SANDBOX_UID_BASE
-from squib.environment.rootfs import root_spec
-from squib.environment.runtime_api import RuntimeApi
-from squib.environment.runtime_session import Meaning
+from squib.environment.isolation.launcher import LauncherOptions
+from squib.environment.isolation.privileges import SANDBOX_UID_BASE
+from squib.environment.isolation.rootfs import root_spec
+from squib.environment.log.log_lines import FrameParser
 from squib.environment.runtimes import Runtime
 from squib.http.exchange import Exchange
 from squib.http.server import HttpServer

@@ -12,7 +12,7 @@ from squib.environment.drivers.fake import FakeDriver, FakeSandbox
 from squib.environment.drivers.fake_script import FakeScript
 from squib.environment.pool import Pool
 from squib.environment.pool_options import PoolOptions
-from squib.environment.tracer import Tracer
+from squib.environment.tracing.tracer import Tracer
 from squib.http.exchange import Exchange
 from squib.invoke.tracing import Tracing
 from squib.model.function import CodeRef, FunctionKey, FunctionVersion, LoggingConfig, State

@@ -25,6 +25,7 @@ from harness.functions import ROLE, Function, Source, source_files, zip_of
 from harness.machine import Process
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+LAUNCHER: Final = "squib.environment.isolation.launcher"
 COMMAND: Final = (sys.executable, "-m", "squib")
 READY: Final = re.compile(r"squib ready on (http://\S+)")
 START_TIMEOUT_S: Final = 30.0 * machine.PATIENCE
@@ -184,9 +185,7 @@ class Squib:
         """Its processes of now, launcher, fork servers and functions included, without the daemon itself."""
         found = machine.descendants(self.process.pid)
         self.seen.update({process.pid: process for process in found})
-        launcher = next(
-            (process for process in found if "squib.environment.launcher" in process.command), None
-        )
+        launcher = next((process for process in found if LAUNCHER in process.command), None)
         if launcher is not None and (tag := machine.claimed_tag(launcher.pid)):
             self.tags.add(tag)
         return found
@@ -196,7 +195,7 @@ class Squib:
         (found,) = [
             process
             for process in self.processes()
-            if "squib.environment.launcher" in process.command and process.parent == self.process.pid
+            if LAUNCHER in process.command and process.parent == self.process.pid
         ]
         return found
 

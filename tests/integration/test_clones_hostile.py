@@ -229,7 +229,7 @@ def is_orders(fd):
     try: one = socket.socket(fileno=os.dup(fd))
     except OSError: return False
     return one.family == socket.AF_UNIX and one.type == socket.SOCK_SEQPACKET
-import squib.environment.snapshot as snapshot
+import squib.environment.isolation.snapshot as snapshot
 snapshot.take = lie
 """
 

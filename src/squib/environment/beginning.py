@@ -3,8 +3,8 @@ took goes to the log and on the bill."""
 
 from squib.clock import Clock
 from squib.environment.failure import Failure
-from squib.environment.journal import Journal
-from squib.environment.report import Restore
+from squib.environment.log.journal import Journal
+from squib.environment.log.report import Restore
 from squib.environment.serving import Serving
 
 

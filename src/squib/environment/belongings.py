@@ -1,11 +1,11 @@
 """What an environment, or a template of such, has of its own besides its sandbox: credentials, a log stream,
 and squib's own API to be called from inside."""
 
-from squib.environment.credentials import LIFETIME_MS, Credentials
+from squib.environment.apis.credentials import LIFETIME_MS, Credentials
+from squib.environment.apis.runtime_api import RuntimeApi
 from squib.environment.driver import SandboxSpec
 from squib.environment.housing import Housing
-from squib.environment.log_stream import EnvironmentLog, stream_name
-from squib.environment.runtime_api import RuntimeApi
+from squib.environment.log.log_stream import EnvironmentLog, stream_name
 from squib.environment.specification import specify
 from squib.environment.surroundings import Surroundings
 from squib.model.function import FunctionVersion

@@ -8,16 +8,16 @@ from functools import partial
 from typing import Any, Final
 
 from squib.environment import failure as failures
+from squib.environment.apis.extensions import Extensions
+from squib.environment.apis.runtime_api import RuntimeApi
+from squib.environment.apis.runtime_session import Meaning
 from squib.environment.beginning import Beginning
 from squib.environment.belongings import Belongings
 from squib.environment.driver import End, EndCause, Wiring
-from squib.environment.extensions import Extensions
 from squib.environment.failure import Failure
 from squib.environment.housing import Housing
-from squib.environment.journal import Journal
+from squib.environment.log.journal import Journal
 from squib.environment.owner import Owner
-from squib.environment.runtime_api import RuntimeApi
-from squib.environment.runtime_session import Meaning
 from squib.environment.runtime_starts import RuntimeStarts
 from squib.environment.serving import Done, Serving
 from squib.environment.shutdown_phase import ShutdownPhase

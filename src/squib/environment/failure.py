@@ -6,9 +6,9 @@ import signal
 
 import msgspec
 
+from squib.environment.apis.extension_session import Phase
 from squib.environment.driver import End, EndCause
-from squib.environment.extension_session import Phase
-from squib.environment.report import Report
+from squib.environment.log.report import Report
 from squib.model.errors import ApiError, SnapStartFailed, SnapStartTimeout
 from squib.model.invocation import FunctionFailed, Invocation
 from squib.model.limits import MAX_EXTENSIONS, MAX_SYNC_RESPONSE_BYTES

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from squib.environment.driver import Sandbox
 from squib.environment.operations import Operations
-from squib.environment.trace_daemon import TraceDaemon
+from squib.environment.tracing.trace_daemon import TraceDaemon
 from squib.model.errors import PlatformError, SquibError
 from squib.model.units import EnvironmentId
 

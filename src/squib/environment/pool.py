@@ -15,7 +15,7 @@ from squib.clock import Clock, Entropy
 from squib.environment.driver import SandboxDriver
 from squib.environment.environment import Environment
 from squib.environment.group import BUSY, IDLE, STARTING, STOPPING, Group, VersionUse
-from squib.environment.log_opener import LogOpener
+from squib.environment.log.log_opener import LogOpener
 from squib.environment.pool_options import PoolOptions
 from squib.environment.room import Room
 from squib.environment.roster import Roster
@@ -23,7 +23,7 @@ from squib.environment.serving import Done
 from squib.environment.surroundings import Surroundings
 from squib.environment.sweeper import NEVER, Sweeper
 from squib.environment.templates import Templates
-from squib.environment.tracer import Tracer
+from squib.environment.tracing.tracer import Tracer
 from squib.environment.view import EnvironmentView
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits

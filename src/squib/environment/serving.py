@@ -8,11 +8,11 @@ import msgspec
 from squib.environment import failure as failures
 from squib.environment.driver import End, EndCause
 from squib.environment.failure import Failure
-from squib.environment.journal import Journal
-from squib.environment.lambda_segments import Span, Start
-from squib.environment.report import Report, Restore
+from squib.environment.log.journal import Journal
+from squib.environment.log.report import Report, Restore
 from squib.environment.surroundings import Surroundings
-from squib.environment.tracer import FunctionTime
+from squib.environment.tracing.lambda_segments import Span, Start
+from squib.environment.tracing.tracer import FunctionTime
 from squib.model.errors import SquibError
 from squib.model.invocation import Invocation, InvokeOutcome, Succeeded
 from squib.model.units import EpochMs

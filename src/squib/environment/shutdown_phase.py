@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from squib.clock import Clock
+from squib.environment.apis.extensions import Extensions
 from squib.environment.driver import Sandbox
-from squib.environment.extensions import Extensions
 from squib.model.units import EpochMs
 from squib.scheduler.shutdown import Reason, Turn, begin, next_change_ms, turn
 

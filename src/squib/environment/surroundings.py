@@ -6,8 +6,8 @@ import msgspec
 
 from squib.clock import Clock
 from squib.environment.driver import SandboxDriver
-from squib.environment.log_stream import EnvironmentLog
-from squib.environment.tracer import Tracer
+from squib.environment.log.log_stream import EnvironmentLog
+from squib.environment.tracing.tracer import Tracer
 from squib.http.exchange import Handler
 from squib.http.limits import HttpLimits
 from squib.http.server import HttpServer

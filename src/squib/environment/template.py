@@ -11,13 +11,13 @@ from typing import Final, TypeAlias
 import msgspec
 
 from squib.environment import failure as failures
+from squib.environment.apis.credentials import SNAPSHOT_LIFETIME_MS
+from squib.environment.apis.runtime_api import RuntimeApi
+from squib.environment.apis.runtime_session import Meaning
 from squib.environment.belongings import Belongings
-from squib.environment.credentials import SNAPSHOT_LIFETIME_MS
 from squib.environment.driver import End, LogSource, Sandbox, TemplateLost, Wiring
 from squib.environment.failure import Failure
-from squib.environment.journal import Journal
-from squib.environment.runtime_api import RuntimeApi
-from squib.environment.runtime_session import Meaning
+from squib.environment.log.journal import Journal
 from squib.environment.surroundings import Surroundings
 from squib.environment.view import EnvironmentView
 from squib.http.exchange import Exchange

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from squib.environment.credentials import URI as CREDENTIALS_URI
+from squib.environment.apis.credentials import URI as CREDENTIALS_URI
 from squib.model.function import FunctionVersion
 from squib.model.identity import AccessKey
 from squib.scheduler.lifetime import Initialization

@@ -6,14 +6,14 @@ The shell of `scheduler.sampling`. A function that is not traced has its caller'
 from typing import Final
 
 from squib.clock import Entropy
-from squib.environment.lambda_segments import (
+from squib.environment.tracing.lambda_segments import (
     Span,
     attempt_subsegment,
     derived_id,
     dwell_subsegment,
     service_segment,
 )
-from squib.environment.tracer import Tracer
+from squib.environment.tracing.tracer import Tracer
 from squib.invoke.payload import trace_id
 from squib.model.async_event import AcceptedEvent
 from squib.model.errors import ApiError, SquibError

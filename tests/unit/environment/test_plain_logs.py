@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from squib.environment.driver import LogSource, SandboxSpec, Wiring
+from squib.environment.drivers.log_pipes import PIPE_BYTES, READ_BYTES
 from squib.environment.drivers.plain import PlainSandbox
-from squib.environment.log_pipes import PIPE_BYTES, READ_BYTES
 from squib.model.units import ArchiveDigest, EnvironmentId
 
 SPEC = SandboxSpec(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from squib.environment.driver import SandboxSpec
+from squib.environment.drivers.fork_server import ReadySlot, Zygote
 from squib.environment.drivers.sandbox import SandboxDriverOptions, ZygoteDriver
-from squib.environment.fork_server import ReadySlot, Zygote
 from squib.model.units import ArchiveDigest, EnvironmentId
 
 SPEC = SandboxSpec(

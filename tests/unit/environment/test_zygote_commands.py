@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squib.environment.python_client import python_paths, with_own_paths
-from squib.environment.sandbox_protocol import ASSIGN_LAYOUT, Assign
+from squib.environment.isolation.python_client import python_paths, with_own_paths
+from squib.environment.isolation.sandbox_protocol import ASSIGN_LAYOUT, Assign
 
 ASSIGN = Assign(
     memory_bytes=128 << 20,

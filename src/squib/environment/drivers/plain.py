@@ -29,9 +29,9 @@ from squib.environment.driver import (
     SandboxSpec,
     Wiring,
 )
-from squib.environment.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, LogPipes
+from squib.environment.drivers.log_pipes import MAX_PIPE_BYTES, PIPE_BYTES, READ_BYTES, LogPipes
 from squib.environment.runtimes import Runtime, RuntimeKind
-from squib.environment.trace_daemon import bound
+from squib.environment.tracing.trace_daemon import bound
 from squib.environment.variables import xray_variables
 from squib.model.errors import PlatformError
 from squib.model.limits import FILE_DESCRIPTORS

@@ -14,16 +14,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from squib.environment.cgroups import Cgroups, open_bases
-from squib.environment.clone_sandbox import CloneSandbox
 from squib.environment.driver import NO_CLONES, RuntimeUnavailable, Sandbox, SandboxSpec, TemplateLost, Wiring
-from squib.environment.fork_server import ReadySlot, Zygote
-from squib.environment.launcher import LauncherOptions
-from squib.environment.launcher_link import LauncherLink, LauncherRefused
+from squib.environment.drivers.clone_sandbox import CloneSandbox
+from squib.environment.drivers.fork_server import ReadySlot, Zygote
+from squib.environment.drivers.launcher_link import LauncherLink, LauncherRefused
+from squib.environment.drivers.sandbox_group import SandboxGroup
+from squib.environment.drivers.zygote_sandbox import ZygoteSandbox
+from squib.environment.isolation.cgroups import Cgroups, open_bases
+from squib.environment.isolation.launcher import LauncherOptions
+from squib.environment.isolation.tmp_images import DEFAULT_TMP_MIB
 from squib.environment.runtimes import Runtime
-from squib.environment.sandbox_group import SandboxGroup
-from squib.environment.tmp_images import DEFAULT_TMP_MIB
-from squib.environment.zygote_sandbox import ZygoteSandbox
 from squib.model.errors import PlatformError
 from squib.model.units import EnvironmentId
 
@@ -48,7 +48,7 @@ class SandboxDriverOptions:
 def start_launcher(options: LauncherOptions) -> int:
     """Starts the launcher, with all the privileges this process has now; returns its pid. `control_fd` in the
     options must be inheritable."""
-    arguments = [sys.executable, "-I", "-m", "squib.environment.launcher", options.encode()]
+    arguments = [sys.executable, "-I", "-m", "squib.environment.isolation.launcher", options.encode()]
     return os.posix_spawn(sys.executable, arguments, os.environ, setsid=True)
 
 

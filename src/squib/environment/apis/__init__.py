@@ -1,0 +1,1 @@
+"""What the processes of one environment speak with: the Runtime, Extensions, Telemetry and Logs API."""

@@ -1,0 +1,1 @@
+"""What stands between functions and the host. Runs in the launcher, in fork servers and in sandboxes."""

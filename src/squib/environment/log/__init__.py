@@ -1,0 +1,1 @@
+"""What is written down of one environment: lines, events, figures, and where they go."""

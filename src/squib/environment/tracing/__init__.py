@@ -1,0 +1,1 @@
+"""Traces of functions: the segments that Lambda writes, and those that SDKs send."""
