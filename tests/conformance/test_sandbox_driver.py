@@ -60,7 +60,8 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Story], None]]:
         host, port = await api.listen("127.0.0.1", 0)
         try:
             async with _DRIVERS[request.param](folder, runtimes, port) as driver, asyncio.timeout(60):
-                await story(Bench(driver, runtimes, f"http://{host}:{port}", api))
+                with Bench(driver, runtimes, f"http://{host}:{port}", api) as bench:
+                    await story(bench)
         finally:
             api.abort()
 

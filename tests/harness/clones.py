@@ -68,7 +68,8 @@ def run_story(
                 sandbox_driver(folder, runtimes, port, 40, outside=outside) as driver,
                 asyncio.timeout(80),
             ):
-                await story(Bench(driver, runtimes, f"http://{host}:{port}", api))
+                with Bench(driver, runtimes, f"http://{host}:{port}", api) as bench:
+                    await story(bench)
         finally:
             api.abort()
 

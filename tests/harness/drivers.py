@@ -178,6 +178,19 @@ class Bench:
     ) -> None:
         self.driver, self.runtimes, self.url, self.api = driver, runtimes, url, api
         self._numbers = iter(range(1, 1000))
+        self._listeners: list[Listener] = []
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """No connection of a runtime outlives the event loop."""
+        for listener in self._listeners:
+            listener.api.close()
+
+    def _listener(self) -> Listener:
+        self._listeners.append(Listener(self.api))
+        return self._listeners[-1]
 
     async def start(
         self,
@@ -191,7 +204,7 @@ class Bench:
     ) -> Listener:
         if runtime not in self.runtimes:
             pytest.skip(f"{runtime} is not on this machine")
-        listener = Listener(self.api)
+        listener = self._listener()
         spec = SandboxSpec(
             environment_id=EnvironmentId(f"{next(self._numbers):032x}"),
             runtime=runtime,
@@ -229,7 +242,7 @@ class Bench:
 
     async def clone(self, template: Listener) -> Listener:
         """A clone that goes on."""
-        listener = Listener(self.api)
+        listener = self._listener()
         number = EnvironmentId(f"{next(self._numbers):032x}")
         listener.sandbox = await self.driver.clone(template.sandbox, number, listener.wiring)
         return listener
