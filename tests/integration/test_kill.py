@@ -170,8 +170,14 @@ def test_what_was_acknowledged_survives_sigkill(request: pytest.FixtureRequest) 
         declared = referenced(squib)
         for worker in workers:
             worker.check(squib)
-        blobs = {path.name for path in (data_dir / "blobs").rglob("*") if path.is_file()}
-        assert blobs == {f"{digest}.zip" for digest in declared}, "every archive is somebody's"
+        archives = {f"{digest}.zip" for digest in declared}
+
+        def kept() -> set[str]:
+            return {path.name for path in (data_dir / "blobs").rglob("*") if path.is_file()}
+
+        eventually(
+            lambda: kept() == archives, what="every archive is somebody's"
+        )  # looked at after the start
         assert not [path for path in (data_dir / "code").iterdir() if path.name.startswith(".")]
         eventually(
             lambda: not [process for process in old if process.is_alive()],
