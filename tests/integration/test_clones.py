@@ -204,6 +204,20 @@ def test_nothing_is_left_when_all_is_destroyed() -> None:
     run_story(story, {}, outside=True)
 
 
+def test_place_of_a_template_is_given_back_once(capfd: pytest.CaptureFixture[str]) -> None:
+    async def story(bench: Bench) -> None:
+        template = await bench.template()
+        await (await bench.clone(template)).sandbox.destroy()
+        async with asyncio.timeout(20):
+            while not template.sandbox.source._ready:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
+        await template.sandbox.destroy()
+        await bench.template()  # by then the launcher has answered
+
+    run_story(story, {})
+    assert "unknown command" not in capfd.readouterr().err
+
+
 async def settled(look: Callable[[], dict[str, int]]) -> dict[str, int]:
     """What is there when it has not changed for a while."""
     last, since = look(), 0

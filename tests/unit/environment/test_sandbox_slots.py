@@ -110,3 +110,20 @@ def test_complaint_of_the_launcher_is_passed_on_once(capsys: pytest.CaptureFixtu
 
     with_driver(story)
     assert capsys.readouterr().err.count("squib launcher: ") == 3
+
+
+def test_place_of_a_clone_that_nobody_waits_for_any_more_goes_back() -> None:
+    async def story(driver: Any, launcher: socket.socket, zygote: Zygote) -> None:
+        asked = asyncio.create_task(driver.place_clone())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        driver._link.handle({"op": "clone-slot", "number": 9, "error": None}, [])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert commands(launcher) == [{"op": "clone-slot"}, {"op": "recycle", "slot": 9}]
+        assert driver._clones == set()
+
+    with_driver(story)

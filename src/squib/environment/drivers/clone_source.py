@@ -68,6 +68,7 @@ class CloneSource:
         self._making = 0
         self._awake = 0
         self._closed = False
+        self._tells_empty = False
         self._has_ended = False
         orders.setblocking(False)
         self._loop.add_reader(orders.fileno(), self._read_orders)
@@ -184,7 +185,7 @@ class CloneSource:
 
     def _wake(self) -> None:
         self._awake += 1
-        if self._awake == 1:
+        if self._awake == 1 and not self._closed:  # its place may be another's by then
             self._set_frozen(False)
 
     def _sleep(self) -> None:
@@ -195,7 +196,8 @@ class CloneSource:
     def _forget(self, clone: CloneSandbox) -> None:
         self._clones.discard(clone)
         if self._closed:
-            if not self._clones:
+            if self._tells_empty and not self._clones:
+                self._tells_empty = False
                 self._loop.call_soon(self._on_empty)
             return
         self._wake()
@@ -223,7 +225,8 @@ class CloneSource:
         self._loop.remove_reader(self._orders.fileno())
         self._orders.close()
         self._driver.kill_inside(self.slot)
-        return not self._clones
+        self._tells_empty = bool(self._clones)
+        return not self._tells_empty
 
 
 def printable(text: bytes) -> str:

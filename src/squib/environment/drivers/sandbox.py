@@ -17,7 +17,7 @@ from typing import Any, Final
 from squib.environment.driver import NO_CLONES, RuntimeUnavailable, Sandbox, SandboxSpec, TemplateLost, Wiring
 from squib.environment.drivers.clone_sandbox import CloneSandbox
 from squib.environment.drivers.fork_server import ReadySlot, Zygote
-from squib.environment.drivers.launcher_link import LauncherLink, LauncherRefused
+from squib.environment.drivers.launcher_link import Answer, LauncherLink, LauncherRefused
 from squib.environment.drivers.sandbox_group import SandboxGroup
 from squib.environment.drivers.zygote_sandbox import ZygoteSandbox
 from squib.environment.isolation.cgroups import Cgroups, open_bases
@@ -264,7 +264,12 @@ class ZygoteDriver:
 
     async def place_clone(self) -> CloneSandbox:
         """A place for a clone. Raises OSError."""
-        answer, _ = await self._link.ask("clone-slot")
+        asked = self._loop.create_task(self._link.ask("clone-slot"))
+        try:
+            answer, _ = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(self._give_back)
+            raise
         try:
             clone = CloneSandbox(self, answer["number"])
         except OSError:
@@ -272,6 +277,11 @@ class ZygoteDriver:
             raise
         self._clones.add(clone)
         return clone
+
+    def _give_back(self, asked: "asyncio.Task[Answer]") -> None:
+        """Nobody waits for the place any more that was asked for."""
+        if not asked.cancelled() and asked.exception() is None:
+            self._link.send(op="recycle", slot=asked.result()[0]["number"])
 
     async def adopt(self, clone: CloneSandbox, template: int, process: int) -> None:
         """Has the launcher check a clone and furnish it. Raises OSError, TemplateLost when it is none."""
