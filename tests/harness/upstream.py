@@ -1,14 +1,13 @@
 """The little of SNS, EventBridge and S3 that deliveries need: takes what is sent, and remembers it."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from harness.local_server import Answering, LocalServer
 
-class UpstreamServices:
+
+class UpstreamServices(LocalServer):
     """Serves on loopback; a context manager."""
 
     def __init__(self) -> None:
@@ -22,7 +21,7 @@ class UpstreamServices:
         self.is_down = False
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             def do_POST(self) -> None:
                 server.signatures.append(self.headers.get("Authorization", ""))
                 self.answer(*server.take(self.headers.get("X-Amz-Target", ""), self.body()))
@@ -32,27 +31,7 @@ class UpstreamServices:
                 server.objects[unquote(urlsplit(self.path).path.lstrip("/"))] = self.body()
                 self.answer(503 if server.is_down else 200, b"")
 
-            def body(self) -> bytes:
-                if "chunked" in self.headers.get("Transfer-Encoding", ""):
-                    raise AssertionError("not expected here")
-                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
-
-            def answer(self, status: int, content: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        super().__init__(Handler)
 
     def take(self, target: str, body: bytes) -> tuple[int, bytes]:
         """Status and body for a POST."""
@@ -67,14 +46,3 @@ class UpstreamServices:
         self.published.append(given)
         answer = "<PublishResult><MessageId>1</MessageId></PublishResult>"
         return 200, f"<PublishResponse>{answer}</PublishResponse>".encode()
-
-    def __enter__(self) -> "UpstreamServices":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()

@@ -18,12 +18,6 @@ ACCOUNT = "000000000000"
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    with Moto() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def fed(moto: Moto) -> Iterator[Squib]:
     with moto.served("sqs") as squib:
         yield squib

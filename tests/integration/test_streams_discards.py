@@ -18,12 +18,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    with Moto() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def fed(moto: Moto) -> Iterator[Squib]:
     with moto.served("kinesis", "sns", "s3") as squib:
         yield squib

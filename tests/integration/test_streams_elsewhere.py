@@ -15,12 +15,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    with Moto() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def fed(moto: Moto) -> Iterator[Squib]:
     with moto.served("kinesis", "dynamodb") as squib:
         yield squib

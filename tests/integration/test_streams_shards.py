@@ -1,7 +1,6 @@
 """Shards that are split and merged, and where reading begins. Against moto's server."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,6 @@ from harness.streams import Stream, reader, taken, texts
 
 pytestmark = pytest.mark.slow
 KEYS = "abcdef"
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    with Moto() as running:
-        yield running
 
 
 class Reshaped:
