@@ -63,14 +63,18 @@ class Traced:
             self.header = ""
 
     def segments(self, root: str, count: int) -> list[dict[str, Any]]:
-        """Of a trace, once it has so many segments."""
+        """Of a trace, once it has so many segments: Lambda's own first, then in the order they began.
+
+        A function's may begin before it: its environment may have been started for an earlier request that
+        another one served in the end.
+        """
         client = self.squib.client("xray")
 
         def look() -> list[dict[str, Any]] | None:
             for trace in client.batch_get_traces(TraceIds=[root])["Traces"]:
                 found = [json.loads(one["Document"]) for one in trace["Segments"]]
                 if len(found) >= count:
-                    return found
+                    return sorted(found, key=lambda one: one.get("origin") != "AWS::Lambda")
             return None
 
         return eventually(look, what=f"{count} segments of {root}")
