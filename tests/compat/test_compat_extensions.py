@@ -307,11 +307,14 @@ def test_the_runtime_is_asked_to_end_where_there_are_extensions(
     runtime = next((name for name in ("python3.12", "python3.13") if name in ready_runtimes), None)
     if runtime is None:
         pytest.skip("needs a Python whose client heeds signals while it waits: 3.12 or newer")
-    function = deploy(squib, {"watcher": ECHO}, SIGNALLED, runtime=runtime)
-    assert function.invoke().value == -15
-    function.delete()
-    lines = wait_for(squib, function, lambda found: len(events_of(found, "watcher")) == 2)
-    assert "leaving\n" in lines
+    for _ in range(4):  # it has some tenths of a second for it, which a busy machine may not give it
+        function = deploy(squib, {"watcher": ECHO}, SIGNALLED, runtime=runtime)
+        assert function.invoke().value == -15
+        function.delete()
+        lines = wait_for(squib, function, lambda found: len(events_of(found, "watcher")) == 2)
+        if "leaving\n" in lines:
+            return
+    pytest.fail("the runtime did not end by itself")
 
 
 def test_without_a_sandbox_a_function_with_external_extensions_is_refused_and_told_why() -> None:
