@@ -80,6 +80,7 @@ OTHER, THIRD = "111122223333", "444455556666"
 
 def test_accounts_reach_what_is_elsewhere_with_keys_of_their_own(moto: Moto, tmp_path: Path) -> None:
     accounts, secret = tmp_path / "accounts.toml", "of-the-other-account"
+    accounts.touch(0o600)
     with Moto(OTHER) as others:
         for account_id, server in ((ACCOUNT, moto), (OTHER, others)):
             url = server.client("sqs").create_queue(QueueName="shared")["QueueUrl"]

@@ -13,12 +13,13 @@ FIRST, OTHER = AccountId("000000000000"), AccountId("111122223333")
 SECRET = "a-very-secret-key"
 
 
-def found(tmp_path: Path, text: str | None = None, **variables: str) -> Elsewhere:
+def found(tmp_path: Path, text: str | None = None, *, mode: int = 0o600, **variables: str) -> Elsewhere:
     here = Surroundings(is_root=False, home=tmp_path, prefix=tmp_path)
     flags = {}
     if text is not None:
         flags["accounts_elsewhere"] = str(tmp_path / "elsewhere.toml")
         (tmp_path / "elsewhere.toml").write_text(text)
+        (tmp_path / "elsewhere.toml").chmod(mode)
     return elsewhere(load(flags, variables, here))
 
 
@@ -83,3 +84,13 @@ def test_what_cannot_be_used_is_refused_without_telling_secrets(tmp_path: Path, 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't read"):
         found(tmp_path, SQUIB_ACCOUNTS_ELSEWHERE=str(tmp_path / "none"))
+
+
+def test_a_file_of_keys_that_everybody_may_read_is_refused(tmp_path: Path) -> None:
+    text = '[111122223333.s3]\nendpoint = "http://s3"\naccess_key_id = "id"\nsecret_access_key = "s"\n'
+    for mode in (0o644, 0o602):
+        with pytest.raises(SettingsError, match="everybody may read or write it: chmod 600"):
+            found(tmp_path, text, mode=mode)
+    assert found(tmp_path, text, mode=0o640)[OTHER]["s3"].secret_access_key == "s"
+    without = '[111122223333.s3]\nendpoint = "http://s3"\n'
+    assert found(tmp_path, without, mode=0o644)[OTHER]["s3"] == UpstreamOptions(endpoint="http://s3")

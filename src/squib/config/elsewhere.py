@@ -18,6 +18,7 @@ from squib.model.units import AccountId
 
 SERVICES: Final = ("sqs", "kinesis", "dynamodb", "sns", "events", "s3")
 _KEYS: Final = ("endpoint", "access_key_id", "secret_access_key", "session_token")
+_OF_EVERYBODY: Final = 0o007
 _SDK_NAMES: Final = {"dynamodb": "dynamodbstreams"}
 
 
@@ -84,6 +85,9 @@ def _read(path: Path) -> Mapping[AccountId, Mapping[str, UpstreamOptions]]:
                 near = did_you_mean(name, SERVICES) or f"; it may be one of {', '.join(SERVICES)}"
                 raise SettingsError(f"{path}: {account_id}.{name} is no service{near}")
             of_account[name] = _options(f"{path}: {account_id}.{name}", given)
+    has_keys = any(one.secret_access_key for services in found.values() for one in services.values())
+    if has_keys and path.stat().st_mode & _OF_EVERYBODY:
+        raise SettingsError(f"{path} holds secret keys and everybody may read or write it: chmod 600 {path}")
     return found
 
 
