@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import botocore.config
@@ -59,6 +59,13 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "device": (lambda: archive(("device", b"", DEVICE)), CORRUPT),
     "bomb": (bomb, "Unzipped size must be smaller than 262144000 bytes"),
 }
+
+
+@pytest.fixture(scope="module")
+def squib() -> Iterator[Squib]:
+    """One of its own: nobody else's code comes and goes in its data directory."""
+    with Squib() as running:
+        yield running
 
 
 def traces(data_dir: Path) -> set[str]:
