@@ -146,8 +146,14 @@ def test_environments_come_out_of_the_snapshot_of_their_version(squib: Squib) ->
         assert abs(report.billed_ms - report.duration_ms - report.billed_restore_ms) <= 1
     warm = function.invoke({}, Qualifier="1")
     assert warm.report.restore_ms is None and warm.value["hooks"] == told[0]["hooks"]
+
+
+def test_what_is_not_published_is_initialized_on_demand(squib: Squib) -> None:
+    code = "import os\ndef handler(event, context): return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
+    function, _ = deploy(squib, code)
     latest = function.invoke({})
-    assert latest.value["type"] == "on-demand" and latest.report.init_ms is not None
+    assert latest.value == "on-demand" and latest.report.init_ms is not None
+    assert function.invoke({}, Qualifier="1").value == "snap-start"
 
 
 def test_log_tells_when_the_snapshot_was_taken_and_who_came_out_of_it(squib: Squib) -> None:

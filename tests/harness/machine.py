@@ -111,7 +111,7 @@ def _interfaces(tag: str) -> list[str]:
 def _tables(tag: str) -> list[str]:
     try:
         listing = subprocess.run(
-            ["nft", "list", "tables"], check=False, capture_output=True, text=True, timeout=10
+            ["nft", "list", "tables"], check=False, capture_output=True, text=True, timeout=10 * PATIENCE
         )
     except FileNotFoundError:
         return []

@@ -29,6 +29,7 @@ LAUNCHER: Final = "squib.environment.isolation.launcher"
 COMMAND: Final = (sys.executable, "-m", "squib")
 READY: Final = re.compile(r"squib ready on (http://\S+)")
 START_TIMEOUT_S: Final = 30.0 * machine.PATIENCE
+FUNCTION_TIMEOUT_S: Final = min(900, round(10 * machine.PATIENCE))
 LAMBDA_TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [
@@ -112,10 +113,12 @@ class Squib:
                 line = lines.get(timeout=START_TIMEOUT_S)
             except queue.Empty:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(10 * machine.PATIENCE)
                 raise DidNotStart("squib is not ready in time", self.output, None) from None
             if line is None:
-                raise DidNotStart("squib did not start", self.output, self.process.wait(10))
+                raise DidNotStart(
+                    "squib did not start", self.output, self.process.wait(10 * machine.PATIENCE)
+                )
             if found := READY.search(line):
                 self.url = found[1]
                 break
@@ -224,7 +227,7 @@ class Squib:
             ]:
                 if victim.is_alive():
                     os.kill(victim.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(10 * machine.PATIENCE)
 
     def assert_nothing_left(self) -> None:
         """After its end: nothing of it is on the machine but its durable files."""
@@ -280,7 +283,10 @@ class Squib:
         key_id, secret = self.root_key()
         settings = more.pop("config", None)
         config = botocore.config.Config(
-            retries={"total_max_attempts": 1}, read_timeout=60, connect_timeout=5, max_pool_connections=64
+            retries={"total_max_attempts": 1},
+            read_timeout=60 * machine.PATIENCE,
+            connect_timeout=5 * machine.PATIENCE,
+            max_pool_connections=64,
         )
         parameters = {
             "endpoint_url": self.url,
@@ -336,7 +342,7 @@ class Squib:
             configuration["Environment"] = {"Variables": dict(variables)}
         parameters = {
             "Handler": "app.handler",
-            "Timeout": 10,
+            "Timeout": FUNCTION_TIMEOUT_S,
             "MemorySize": 256,
             "Role": ROLE,
             **configuration,

@@ -13,7 +13,7 @@ import botocore.exceptions
 import pytest
 
 from harness.functions import Function, zip_of
-from harness.machine import eventually
+from harness.machine import PATIENCE, eventually
 from harness.squib import Squib, new_data_dir, unique_name
 
 pytestmark = pytest.mark.slow
@@ -136,7 +136,7 @@ def referenced(squib: Squib) -> set[str]:
     return {base64.b64decode(digest).hex() for digest in found}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(240 * PATIENCE)
 def test_what_was_acknowledged_survives_sigkill(request: pytest.FixtureRequest) -> None:
     data_dir = new_data_dir()
     workers = [Worker(seed) for seed in range(3)]
@@ -162,7 +162,7 @@ def test_what_was_acknowledged_survives_sigkill(request: pytest.FixtureRequest) 
         eventually(functools.partial(enough, goal), within_s=60, what="work is done")
         squib.kill(launcher_too=life % 2 == 1)
         for thread in threads:
-            thread.join(60)
+            thread.join(60 * PATIENCE)
         assert not any(thread.is_alive() for thread in threads)
         assert [worker.wrong for worker in workers] == [[], [], []], squib.output[-3000:]
     old = list(squib.seen.values())
@@ -198,7 +198,7 @@ def test_a_killed_daemon_takes_everything_with_it(request: pytest.FixtureRequest
         eventually(lambda: len(squib.processes()) > 4)
         squib.kill()
         with pytest.raises(botocore.exceptions.HTTPClientError):
-            running.result(30)
+            running.result(30 * PATIENCE)
     squib.assert_nothing_left()
 
 
@@ -257,7 +257,7 @@ def test_a_killed_launcher_is_replaced_or_ends_squib_clearly(request: pytest.Fix
     request.addfinalizer(squib._forget)
     assert squib.deploy(source(1)).invoke().value == 1
     os.kill(squib.launcher().pid, signal.SIGKILL)
-    code = squib.process.wait(30)
+    code = squib.process.wait(30 * PATIENCE)
     assert code != 0
     assert "launcher" in squib.output
     with squib:

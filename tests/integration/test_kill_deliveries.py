@@ -12,7 +12,7 @@ from typing import Any, Final
 import botocore.exceptions
 import pytest
 
-from harness.machine import eventually
+from harness.machine import PATIENCE, eventually
 from harness.sources import QUEUE_ROLE, REGION, Mapped, Queue
 from harness.squib import Squib, new_data_dir
 from harness.stored import stored_events
@@ -122,7 +122,7 @@ def keep_killing(squib: Squib, producers: Sequence[Producer]) -> None:
         squib.kill(launcher_too=moments.random() < 0.5)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(240 * PATIENCE)
 def test_nothing_is_lost_and_groups_keep_their_order(request: pytest.FixtureRequest) -> None:
     squib = Squib("--async-retry-delays", "0.3,0.6", data_dir=new_data_dir()).start()
     squib.owns_data = True
@@ -162,7 +162,7 @@ def test_nothing_is_lost_and_groups_keep_their_order(request: pytest.FixtureRequ
     with squib:
         for producer in producers:
             producer.up.set()
-            producer.join(60)
+            producer.join(60 * PATIENCE)
             assert producer.sent == producer.count
         depths = [
             Queue(squib, standard.name, VisibilityTimeout=3),

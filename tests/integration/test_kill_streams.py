@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from harness.machine import eventually
+from harness.machine import PATIENCE, eventually
 from harness.moto import Moto
 from harness.sources import Mapped, Queue
 from harness.squib import Squib
@@ -73,7 +73,7 @@ class Producer(threading.Thread):
                 self.put.setdefault(one["ShardId"], []).append(int(one["SequenceNumber"]))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180 * PATIENCE)
 def test_every_record_is_worked_on_in_order_and_checkpoints_stay_behind() -> None:
     moments = random.Random(5)
     with Moto() as moto, moto.served("kinesis") as squib:
@@ -99,7 +99,7 @@ def test_every_record_is_worked_on_in_order_and_checkpoints_stay_behind() -> Non
             for shard, sequences in producer.put.items():
                 behind = {(shard, one) for one in tuple(sequences) if one <= checkpoints.get(shard, 0)}
                 assert behind <= worked_on, "a checkpoint is beyond what was done"
-        producer.join(60)
+        producer.join(60 * PATIENCE)
         expected = {(shard, one) for shard, sequences in producer.put.items() for one in sequences}
         assert len(expected) == RECORDS
         eventually(lambda: done.read(squib, RECORDS), within_s=60, what="all records are done")

@@ -11,7 +11,7 @@ import botocore.exceptions
 import pytest
 
 from harness.functions import Function
-from harness.machine import eventually
+from harness.machine import PATIENCE, eventually
 from harness.squib import DidNotStart, Squib, new_data_dir
 
 SLEEPER = """
@@ -85,8 +85,8 @@ def test_a_running_invocation_is_finished_and_answered(
         eventually(started)
         squib.processes()
         squib.process.send_signal(number)
-        assert running.result(20).value == "slept"
-    assert squib.process.wait(20) == 0
+        assert running.result(20 * PATIENCE).value == "slept"
+    assert squib.process.wait(20 * PATIENCE) == 0
     with pytest.raises(botocore.exceptions.BotoCoreError):
         function.invoke(0)
     squib.assert_nothing_left()
@@ -103,7 +103,7 @@ def test_an_invocation_over_the_drain_time_is_cut(request: pytest.FixtureRequest
         eventually(lambda: len(squib.processes()) > 3)
         assert squib.stop(within_s=15) == 0
         with pytest.raises((botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)):
-            running.result(5)
+            running.result(5 * PATIENCE)
     squib.assert_nothing_left()
 
 
@@ -157,5 +157,5 @@ def test_several_squibs_run_side_by_side(squib: Squib) -> None:
         assert function.invoke().value == "other"
         with pytest.raises(botocore.exceptions.ClientError):
             squib.client().get_function(FunctionName=function.name)
-    with urllib.request.urlopen(squib.url + "/_squib/health", timeout=5) as answer:
+    with urllib.request.urlopen(squib.url + "/_squib/health", timeout=5 * PATIENCE) as answer:
         assert answer.status == 200
