@@ -6,6 +6,7 @@ What is compiled is kept until IAM is written to, and no longer: what is revoked
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
+from weakref import ref
 
 from squib.iam.caller import Caller, caller_of
 from squib.iam.compiled import CompiledPolicy, PolicySet, compile_policy
@@ -57,9 +58,7 @@ class CallerBook:
         self._identities = identities
         self._org_id = org_id
         self._generation = -1
-        self._views: dict[
-            int, tuple[Principal, CallerView]
-        ] = {}  # by the principal's id, which is kept alive
+        self._views: dict[int, tuple[ref[Principal], CallerView]] = {}  # by the principal's id
         self._sets: dict[str, PolicySet] = {}  # identity-based policies by ARN of the user or role
         self._max_statements, self._statements = max_statements, 0  # of all that is remembered
 
@@ -72,7 +71,9 @@ class CallerBook:
         if len(self._views) >= _MAX_REMEMBERED or self._statements >= self._max_statements:
             self._forget()
         view = self._look(principal)
-        self._views[id(principal)] = (principal, view)
+        number, views = id(principal), self._views
+        # A key that is no longer known takes its principal with it, and this view: its id may be given again.
+        views[number] = (ref(principal, lambda _: views.pop(number, None)), view)
         for own in (view.policies.boundary, view.policies.session):
             self._statements += 0 if own is None else len(own.statements)
         return view

@@ -16,7 +16,7 @@ from squib.model.identity import Principal, PrincipalKind, Session, role_session
 from squib.model.units import AccountId
 from squib.store.identities import Identities
 
-_MAX_SESSIONS: Final = 1_024  # our own choice, of roles that squib itself works with
+_MAX_SESSIONS: Final = 256  # our own choice, of roles that squib itself works with
 
 
 class Judgement(NamedTuple):

@@ -22,7 +22,7 @@ from squib.model.queue import QUEUES, parse_queue_arn
 from squib.model.resource_policy import RESOURCE_POLICIES
 from squib.store.base import Store
 
-_MAX_REMEMBERED: Final = 4_096  # our own choice, of resources: each is some 600 bytes
+_MAX_REMEMBERED: Final = 1_024  # our own choice, of resources: each is some 600 bytes
 _NO_TAGS: Final[Mapping[str, str]] = {}
 
 Place: TypeAlias = tuple[str, Key]

@@ -13,7 +13,7 @@ from squib.model.identity import ANONYMOUS, AccessKey, root_principal
 from squib.model.operation import AuthenticatedCall, RawRequest, RoutedCall
 from squib.model.units import AccountId, EpochMs, Region
 
-_MAX_SIGNING_KEYS: Final = 4_096  # our own choice: a key is ~1 KB and takes 6 us to derive anew
+_MAX_SIGNING_KEYS: Final = 1_024  # our own choice: a key is ~1 KB and takes 6 us to derive anew
 _UNSIGNED: Final = frozenset((("sts", "AssumeRoleWithWebIdentity"),))
 """What nobody signs, as the caller has no key yet (STS reference)."""
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")

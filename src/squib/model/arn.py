@@ -49,7 +49,7 @@ class FunctionReference(msgspec.Struct, frozen=True):
         return self.qualifier is None or self.qualifier == LATEST
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def parse_function_reference(
     name: str, qualifier: str | None = None, *, account_id: AccountId, region: Region
 ) -> FunctionReference:

@@ -39,7 +39,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A role assumed with a role's credentials: at most an hour."""
 
 
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
+class Principal(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """The authenticated caller, in the words of GetCallerIdentity."""
 
     kind: PrincipalKind

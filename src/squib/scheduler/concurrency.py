@@ -15,7 +15,7 @@ from squib.model.units import AccountId, Region
 from squib.scheduler.rates import Bucket
 
 _RATE_WINDOW_MS: Final = 1_000
-_MANY: Final = 4_096  # functions to remember before those at rest are forgotten: our own choice
+_MANY: Final = 512  # functions to remember before those at rest are forgotten: our own choice
 
 
 class Throttle(StrEnum):

@@ -68,6 +68,6 @@ def _counts(header: str) -> dict[str, int]:
     return counts
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _name(function_arn: str) -> str:
     return hashlib.sha256(function_arn.encode()).hexdigest()[:8]

@@ -31,8 +31,8 @@ from squib.store.key_uses import KeyUses
 from squib.store.sealing import Seal, SealBroken
 from squib.store.session_tokens import SessionTokens
 
-_MAX_REMEMBERED: Final = 8_192  # our own choice, of users' keys: opening a sealed one takes some 10 us
-_MAX_SESSIONS: Final = 2_048  # our own choice: with its tags and policies, each takes up to 25 KB
+_MAX_REMEMBERED: Final = 1_024  # our own choice, of users' keys: opening a sealed one takes some 10 us
+_MAX_SESSIONS: Final = 512  # our own choice: with its tags and policies, each takes up to 25 KB
 
 
 class KeyRing:

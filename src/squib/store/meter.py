@@ -14,6 +14,7 @@ from squib.model.units import AccountId, EpochMs, Region
 from squib.model.usage import MINUTE_S, SeriesKey, Tally
 
 MAX_TOTALS: Final = 10_000  # our own choice: functions whose totals are kept for Prometheus
+MANY_TOTALS: Final = 256  # the same: from here on those of deleted functions are forgotten now and then
 
 _MINUTE_MS: Final = MINUTE_S * 1000
 _WHOLE: Final = ""
@@ -22,14 +23,21 @@ _WHOLE: Final = ""
 class Meter:
     """Counts. An invocation belongs to the minute it was received in, as in CloudWatch."""
 
-    def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
-        """`on_first` is called when there is something to take, after there was nothing."""
-        self._on_first = on_first
+    def __init__(
+        self,
+        on_first: Callable[[], None] = lambda: None,
+        exists: Callable[[FunctionKey], bool] = lambda _: True,
+    ) -> None:
+        """`on_first` is called when there is something to take, after there was nothing. `exists` tells
+        functions that are there from those that were deleted."""
+        self._on_first, self._exists = on_first, exists
+        self._many_totals = MANY_TOTALS
         self._fresh: dict[tuple[str, str, int], Tally] = {}  # by ARN as called, version, minute
         self.provisioned: Set[tuple[FunctionKey, str]] = frozenset()
         """Versions that have provisioned concurrency: what runs elsewhere has spilled over."""
         self.totals: dict[FunctionKey, Tally] = {}
-        """What each function has used since this process started, up to the last `take`."""
+        """What each function has used since this process started, up to the last `take`. Those that were
+        deleted may be missing."""
 
     # --- on the way of an invocation
 
@@ -146,6 +154,9 @@ class Meter:
     def _total(self, key: FunctionKey) -> Tally:
         found = self.totals.get(key)
         if found is None:
+            if len(self.totals) >= self._many_totals:
+                self.totals = {one: tally for one, tally in self.totals.items() if self._exists(one)}
+                self._many_totals = max(MANY_TOTALS, 2 * len(self.totals))
             if len(self.totals) >= MAX_TOTALS:
                 del self.totals[next(iter(self.totals))]
             found = self.totals[key] = Tally()

@@ -211,6 +211,7 @@ class SqliteStore:
             clock=clock,
             loop=self._loop,
             flush_interval_ms=options.flush_interval_ms,
+            exists=lambda key: self.collection(FUNCTIONS).peek(key) is not None,
         )
         self._logs.before_flush = self._usage.flush
         self._traces = Traces(

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from squib.clock import Clock
+from squib.model.function import FunctionKey
 from squib.model.units import AccountId, Region
 from squib.model.usage import HOUR_S, MINUTE_S, SeriesKey, Span, Tally
 from squib.store.data_dir import make_private_file
@@ -58,13 +59,15 @@ class Usage:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         flush_interval_ms: int,
+        exists: Callable[[FunctionKey], bool] = lambda _: True,
     ) -> None:
-        """`thread` is the one that writes log events: jobs are done in the order they come. Blocks."""
+        """`thread` is the one that writes log events: jobs are done in the order they come. `exists` as in
+        `Meter`. Blocks."""
         self._path, self._thread, self._readers = path, thread, readers
         self._clock, self._loop = clock, loop
         self._interval_s = flush_interval_ms / 1000
         self._timer: asyncio.TimerHandle | None = None
-        self.meter = Meter(self._have_some)
+        self.meter = Meter(self._have_some, exists)
         self._unwritten: dict[tuple[SeriesKey, int], Tally] = {}  # the thread's
         self._expired_at_hour = 0  # the thread's
         make_private_file(path)

@@ -233,5 +233,20 @@ def test_policies_that_sessions_bring_along_are_remembered_in_bounds(tmp_path: P
     asyncio.run(main())
 
 
+def test_what_is_remembered_of_a_principal_goes_with_its_credentials(tmp_path: Path) -> None:
+    async def check(world: World) -> None:
+        one = role(inline={"p": document()})
+        await world.put(ROLES, "r", one)
+        session = session_of(one, policies=(document(action="a:b"), document(action="a:c")))
+        assert world.outcome(session, "a:b") is Outcome.IMPLICIT_DENY
+        gc.collect()
+        with_session = _compiled_statements()
+        del session
+        gc.collect()
+        assert with_session - _compiled_statements() == 2
+
+    run(tmp_path, check)
+
+
 def _compiled_statements() -> int:
     return sum(isinstance(one, CompiledStatement) for one in gc.get_objects())

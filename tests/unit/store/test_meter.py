@@ -122,3 +122,20 @@ def test_totals_go_on_from_what_was_taken_and_are_bounded(monkeypatch: pytest.Mo
         invoked(meter, invocation(key=FunctionKey(ACCOUNT, REGION, name)))
         meter.take()
     assert [key.name for key in meter.totals] == ["g", "h"]
+
+
+def test_totals_of_functions_that_were_deleted_are_forgotten_when_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MANY_TOTALS", 3)
+    there = {"kept"}
+    meter = Meter(exists=lambda key: key.name in there)
+    for name in ("kept", "a", "b", "c"):
+        invoked(meter, invocation(key=FunctionKey(ACCOUNT, REGION, name)))
+        meter.take()
+    assert [key.name for key in meter.totals] == ["kept", "c"]
+    there |= {"c", "d", "e", "f"}
+    for name in "def":
+        invoked(meter, invocation(key=FunctionKey(ACCOUNT, REGION, name)))
+        meter.take()
+    assert [key.name for key in meter.totals] == ["kept", "c", "d", "e", "f"]

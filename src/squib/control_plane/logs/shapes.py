@@ -74,6 +74,6 @@ def event_id(event: LogEvent) -> str:
     return f"{event.timestamp_ms:016d}{_stream_digits(event.stream)}{event.sequence:020d}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _stream_digits(stream: str) -> str:
     return f"{int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], 'big'):020d}"
