@@ -196,21 +196,28 @@ def settle(squib: Squib) -> None:
 
 
 def firsts(squib: Squib) -> None:
-    """The first Invoke of environments that were initialized ahead of calls, and their second one."""
+    """The first Invoke of environments that were initialized ahead of calls, beside later ones: of
+    environments that have rested as long, while all others had their turn, and of such as were used just
+    now."""
     versions = publish(squib, FIRSTS)
     provision(squib, versions)
-    first_ms, again_ms = [], []
+    names = [f"{COUNTING}%3A{version}" for version in versions]
     with Client(squib) as client:
-        client.invoke(ECHO)
-        for version in versions:
-            name = f"{COUNTING}%3A{version}"
-            for count, samples in ((1, first_ms), (2, again_ms)):
-                time.sleep(FROZEN_AFTER_S)
-                client.invoke(ECHO)  # so that the client's own caches are as warm for each
-                samples.append(client.invoke(name, count=count))
+
+        def invoke(name: str, count: int) -> float:
+            time.sleep(FROZEN_AFTER_S)
+            client.invoke(ECHO)  # so that the client's own caches are as warm for each
+            return client.invoke(name, count=count)
+
+        first_ms = [invoke(name, 1) for name in names]
+        rested_ms = [invoke(name, 2) for name in names]
+        used_ms = []
+        for name in names:
+            invoke(name, 3)
+            used_ms.append(invoke(name, 4))
     first = report("first Invoke of environments initialized ahead of calls", first_ms)
-    again = report("their second", again_ms)
-    print(f"first to second: {first / again:.2f} x", flush=True)
+    for what, samples in (("rested as long", rested_ms), ("were used just now", used_ms)):
+        print(f"to a warm one of those that {what}: {first / report(what, samples):.2f} x", flush=True)
 
 
 def crowd(squib: Squib, one: Squib, many: int) -> None:

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 
-from squib.environment.isolation.rehearsal import TIMES, rehearse
+from squib.environment.isolation.rehearsal import TIMES, map_programs, rehearse
 
 TASK_ROOT = "/var/task"
 LAYERS_ROOT = "/opt"
@@ -71,6 +71,7 @@ def run_client(handler: str) -> None:
         importlib.reload(sys.modules["awslambdaric.bootstrap"])
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
         rehearse(1)  # nobody waits yet
+        map_programs()
     sys.argv = ["/var/runtime/bootstrap.py", handler]
     sys.modules["__main__"].__dict__.pop("__file__", None)
     main = sys.modules["awslambdaric.__main__"].main

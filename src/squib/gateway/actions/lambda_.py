@@ -38,7 +38,8 @@ def _whole_function(given: Input, place: Place) -> str:
 def _reference(name: str, place: Place) -> FunctionReference:
     """In the account that the name spells out, else the caller's."""
     account_id = named_account(name) or place.account_id
-    return parse_function_reference(name, account_id=account_id, region=place.region)
+    # Asked as `Resolver` asks, who finds the answer remembered.
+    return parse_function_reference(name, None, account_id=account_id, region=place.region)
 
 
 def _layer(given: Input, place: Place) -> str:

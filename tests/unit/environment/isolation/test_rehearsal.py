@@ -1,5 +1,7 @@
 """The rehearsal of an invocation with stand-ins for AWS's client: what is called, and that nothing stays."""
 
+import os
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -49,3 +51,37 @@ def test_a_client_that_works_otherwise_is_left_alone(client: Any) -> None:
     del client.module.LambdaRuntimeClient
     rehearse(1)
     assert client.module.runtime_client is client.native
+
+
+FORK = """
+import os
+from pathlib import Path
+from squib.environment.isolation.rehearsal import map_programs
+
+def mapped_kib():
+    total_kib, is_program = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *more = line.split()
+        if not name.endswith(":"):
+            is_program = more[0] == "r-xp"
+        elif is_program and name == "Rss:":
+            total_kib += int(more[0])
+    return total_kib
+
+if os.fork() == 0:
+    before_kib = mapped_kib()
+    map_programs()
+    print(before_kib, mapped_kib(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_fork_finds_what_is_loaded_in_its_page_tables() -> None:
+    if tuple(int(part) for part in os.uname().release.split(".")[:2]) < (5, 14):
+        pytest.skip("the kernel cannot be asked for it")
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True
+    )
+    before_kib, after_kib = map(int, done.stdout.split())
+    assert before_kib + 1000 < after_kib
