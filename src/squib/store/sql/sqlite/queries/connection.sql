@@ -1,5 +1,6 @@
 -- name: configure
 PRAGMA busy_timeout = 10000;
+PRAGMA cache_size = -1024;
 PRAGMA foreign_keys = ON;
 
 -- name: configure_writer
