@@ -112,7 +112,7 @@ def test_the_reply_does_not_wait_for_a_slow_extension_whose_time_counts(squib: S
     lines = wait_for(squib, function, lambda found: sum("REPORT" in line for line in found) == 2)
     assert time.monotonic() - began > 0.6
     durations = [float(line.split("Duration: ")[1].split()[0]) for line in lines if line.startswith("REPORT")]
-    assert all(700 <= duration < 3000 for duration in durations), durations
+    assert all(700 <= duration < 4900 for duration in durations), durations
 
 
 def test_an_extension_that_takes_longer_than_the_timeout_is_reset(squib: Squib) -> None:
@@ -284,7 +284,7 @@ def test_background_work_stands_still_between_invocations_and_goes_on_with_the_n
     time.sleep(1)
     seen, second = function.invoke({"do": "look", "seconds": 0.2}).value
     assert first > 5
-    assert seen - first < 40, "a second of background work would be two hundred ticks"
+    assert seen - first < 120, "a second of background work would be two hundred ticks"
     assert second > seen
 
 
