@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 from harness.functions import Function
 from harness.squib import Squib
 
-CLIENTS: Final = 64
-CALLS: Final = 500
+CLIENTS: Final = 500
+CALLS: Final = 2_000
 RESERVED: Final = 8
 SOURCE: Final = """
 import os, time
