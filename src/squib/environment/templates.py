@@ -74,7 +74,7 @@ class Templates:
 
     async def clone(self, environment: Clonable, wiring: Wiring) -> Sandbox | NoSnapshot:
         """Has the environment come out of a snapshot, or tells why it has to be initialized. A template that
-        turns out to be lost is made anew once. Raises PlatformError."""
+        turns out to be lost is made anew once."""
         reason = NoSnapshot("the environment is wanted no longer")
         for _ in range(2):
             if not self._is_there(environment.function):
@@ -87,12 +87,16 @@ class Templates:
             environment.restores(template.token)
             try:
                 return await template.clone(environment.environment_id, wiring)
-            except TemplateLost as error:
-                self.lost(template)
+            except PlatformError as error:
                 reason = NoSnapshot(str(error))
-                if not environment.is_beginning:
+                if environment.is_beginning:
+                    environment.does_not_restore()
+                if not isinstance(error, TemplateLost):
+                    _log.warning("not_cloned environment_id=%s: %s", environment.environment_id, error)
                     break
-                environment.does_not_restore()
+                self.lost(template)
+            if not environment.is_beginning:
+                break
         return reason
 
     def lost(self, template: Template) -> None:

@@ -176,6 +176,25 @@ def test_template_lost_while_it_is_cloned_is_made_anew_once_then_the_environment
     story(body, script(clone_delay_s=0.05))
 
 
+def test_environment_that_cannot_be_cloned_is_initialized_and_the_template_stays() -> None:
+    async def body(world: World) -> None:
+        await world.pool.templates.take(ONE)
+        world.script.clone_error = PlatformError("no clone could be made in time")
+        world.script.on_start = lambda count: (Next(),)
+        assert isinstance(await world.invoke(of=ONE), Succeeded)
+        await asyncio.sleep(0.01)
+        assert [one for one, _ in kinds(world)] == [True, False]
+        assert world.states() == ["idle", "template"]
+        lines = list(world.logs.streams.values())[-1].lines
+        assert (
+            "SnapStart: this environment starts without a snapshot: no clone could be made in time"
+            in lines[1]
+        )
+        assert [line.split(" ")[0] for line in lines][2:4] == ["INIT_START", "START"]
+
+    story(body, script())
+
+
 # --- an environment fails
 
 

@@ -95,6 +95,8 @@ class FakeDriver:
             await asyncio.sleep(self.script.clone_delay_s)
         if template not in self.templates:
             raise TemplateLost("the template is gone")
+        if self.script.clone_error is not None:
+            raise self.script.clone_error
         assert isinstance(template, FakeSandbox)
         spec = msgspec.structs.replace(template.spec, environment_id=environment_id, is_template=False)
         sandbox = FakeSandbox(self, spec, wiring)

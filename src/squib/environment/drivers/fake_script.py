@@ -148,6 +148,7 @@ class FakeScript:
     on_clone: Callable[[int], Iterable[Step]] = lambda count: (Next(),)
     """What clones do; gets the number of the clone within its driver, from 1."""
     clone_delay_s: float = 0.0
+    clone_error: PlatformError | None = None
     create_error: PlatformError | None = None
     create_delay_s: float = 0.0
     memory_peak_bytes: int = 40 << 20
