@@ -52,6 +52,14 @@ def all_processes() -> list[Process]:
     return [process for process in found if process is not None]
 
 
+def pid_namespace(process: Process) -> int | None:
+    """Its process namespace; None when it has ended."""
+    try:
+        return os.stat(f"/proc/{process.pid}/ns/pid").st_ino
+    except OSError:
+        return None
+
+
 def descendants(pid: int) -> list[Process]:
     """The processes below `pid`, parents before children."""
     children: dict[int, list[Process]] = {}

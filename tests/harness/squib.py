@@ -203,9 +203,11 @@ class Squib:
         return found
 
     def fork_servers(self) -> list[Process]:
-        """The fork servers, one for each runtime in use."""
+        """The fork servers, one for each runtime in use; sandboxes have process namespaces of their own."""
         launcher = self.launcher()
-        return [process for process in self.processes() if process.parent == launcher.pid]
+        children = [process for process in self.processes() if process.parent == launcher.pid]
+        namespace = machine.pid_namespace(launcher)
+        return [process for process in children if machine.pid_namespace(process) == namespace]
 
     # --- stopping
 

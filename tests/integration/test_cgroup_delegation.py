@@ -75,6 +75,26 @@ def test_in_a_service_that_systemd_has_handed_its_group_to() -> None:
 
 
 @needs_systemd
+def test_killed_in_such_a_service_it_leaves_no_group_and_another_squib_removes_the_rest(
+    request: pytest.FixtureRequest,
+) -> None:
+    killed = Squib(prefix=("systemd-run", "--quiet", "--scope", "--property=Delegate=yes", "--collect"))
+    request.addfinalizer(killed._forget)
+    killed.start()
+    scope = scope_of(killed)
+    function = killed.deploy(SOURCE, Timeout=120, SnapStart={"ApplyOn": "PublishedVersions"})
+    function.client.publish_version(FunctionName=function.name)
+    published = function.client.get_waiter("published_version_active")
+    published.wait(FunctionName=function.name, Qualifier="1", WaiterConfig={"Delay": 1, "MaxAttempts": 400})
+    for qualifier in ("$LATEST", "1"):
+        assert function.invoke("", Qualifier=qualifier).error is None
+    killed.kill(launcher_too=True)
+    eventually(lambda: not scope.exists(), what="nothing is left of the group")
+    with Squib():
+        killed.assert_nothing_left()
+
+
+@needs_systemd
 def test_in_a_service_that_keeps_its_group() -> None:
     with Squib(prefix=("systemd-run", "--quiet", "--scope", "--collect")) as squib:
         check_limits(squib, TOP)

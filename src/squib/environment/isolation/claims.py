@@ -9,7 +9,7 @@ from pathlib import Path
 
 from squib.environment.isolation.cgroup_places import Place
 from squib.environment.isolation.cgroups import Cgroups, open_bases
-from squib.environment.isolation.network import NetworkPlan, remove_firewall
+from squib.environment.isolation.network import NetworkPlan, firewalled_tags, remove_firewall
 
 _RETRY_S = 0.002
 
@@ -46,8 +46,8 @@ def end_leftovers(groups: Cgroups) -> None:
             time.sleep(_RETRY_S)
 
 
-def sweep_dead_squibs(place: Place) -> None:
-    """Removes what squibs have left whose launcher was killed: the claim to their number is free."""
+def sweep_dead_groups(place: Place) -> None:
+    """Removes the cgroups of squibs whose launcher was killed: the claim to their number is free."""
     for path in place.parents.values():
         for base in Path(path).glob("squib-[0-9a-f][0-9a-f]"):
             claim = claim_exactly(base.name[-2:])
@@ -62,5 +62,14 @@ def sweep_dead_squibs(place: Place) -> None:
                 for leftover in paths.values():
                     with contextlib.suppress(OSError):
                         os.rmdir(leftover)
-                with contextlib.suppress(OSError):
-                    remove_firewall(NetworkPlan(tag=base.name[-2:], outside=False))
+
+
+def sweep_dead_firewalls() -> None:
+    """Removes the rules and interfaces of such squibs. They are looked for by themselves: a group that a
+    service manager had handed to squib is gone with all that ran in it."""
+    for tag in sorted(firewalled_tags()):
+        claim = claim_exactly(tag)
+        if claim is None:
+            continue
+        with claim, contextlib.suppress(OSError):
+            remove_firewall(NetworkPlan(tag=tag, outside=False))

@@ -174,8 +174,9 @@ def die_with_parent() -> None:
 
 
 def clone(flags: int) -> int:
-    """fork() into new namespaces. CPython's own fork hooks run; libc's do not, so the child (pid 1 of its
-    namespace) should do no more than set things up and fork the program proper with os.fork()."""
+    """fork() into new namespaces, or with CLONE_PARENT as a sibling. CPython's own fork hooks run; libc's do
+    not, so the child (pid 1 of its namespace) should do no more than set things up and fork the program
+    proper with os.fork()."""
     hooks = ctypes.pythonapi
     hooks.PyOS_BeforeFork()
     pid = _raw_clone(flags | signal.SIGCHLD)

@@ -27,7 +27,12 @@ from typing import Any, NoReturn
 from squib.environment.isolation import cgroup_places, confine, rootfs
 from squib.environment.isolation.adoption import NotAClone
 from squib.environment.isolation.cgroups import Cgroups
-from squib.environment.isolation.claims import claim_tag, end_leftovers, sweep_dead_squibs
+from squib.environment.isolation.claims import (
+    claim_tag,
+    end_leftovers,
+    sweep_dead_firewalls,
+    sweep_dead_groups,
+)
 from squib.environment.isolation.network import NetworkPlan, firewall, remove_firewall
 from squib.environment.isolation.slots import Slot
 from squib.environment.isolation.tmp_images import TmpImages
@@ -126,7 +131,7 @@ class Launcher:
             )
         self.cgroup_paths = place.bases(name)
         end_leftovers(groups)
-        sweep_dead_squibs(place)
+        sweep_dead_groups(place)
         return groups
 
     def _make_network(self, tag: str) -> NetworkPlan:
@@ -134,6 +139,7 @@ class Launcher:
         if not self.options.rootless:
             with contextlib.suppress(OSError):
                 remove_firewall(plan)
+            sweep_dead_firewalls()
         if self.options.outside:
             try:
                 firewall(plan)
@@ -431,7 +437,7 @@ def problem(do: Callable[..., None], *arguments: Any) -> str | None:
 
 
 def reap_children() -> None:
-    """Fork servers are not waited for."""
+    """Fork servers and sandboxes are not waited for."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon decides when to end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

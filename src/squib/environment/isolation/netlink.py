@@ -8,10 +8,12 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 1, 4, 0x200, 0x400, 0x800
+NLM_F_DUMP = 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3  # an acknowledgement is an error of number 0
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 NLA_F_NESTED = 0x8000
 
@@ -34,6 +36,25 @@ def nested(kind: int, *inner: bytes) -> bytes:
 def text(kind: int, value: str) -> bytes:
     """An attribute with a C string."""
     return attribute(kind, value.encode() + b"\0")
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kinds and values of attributes that follow each other."""
+    while len(data) >= 4:
+        size, kind = struct.unpack_from("=HH", data)
+        yield kind & ~NLA_F_NESTED, data[4:size]
+        data = data[(max(size, 4) + 3) & ~3 :]
+
+
+def read_messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kinds and bodies of the messages of one datagram. Raises OSError for an error among them."""
+    while len(data) >= 16:
+        size, kind, _, _, _ = struct.unpack_from("=IHHII", data)
+        body = data[16:size]
+        if kind == NLMSG_ERROR and (code := struct.unpack_from("=i", body)[0]):
+            raise OSError(-code, os.strerror(-code))
+        yield kind, body
+        data = data[(max(size, 16) + 3) & ~3 :]
 
 
 class Netlink:
@@ -70,15 +91,17 @@ class Netlink:
         """Sends messages in one datagram and waits for so many acknowledgements."""
         self._socket.send(b"".join(messages))
         while acknowledgements > 0:
-            data = self._socket.recv(65536)
-            while len(data) >= 16:
-                size, kind, _, _, _ = struct.unpack_from("=IHHII", data)
-                if kind == 2:  # NLMSG_ERROR, also the acknowledgement
-                    code = struct.unpack_from("=i", data, 16)[0]
-                    if code:
-                        raise OSError(-code, os.strerror(-code))
-                    acknowledgements -= 1
-                data = data[(size + 3) & ~3 :]
+            answers = read_messages(self._socket.recv(65536))
+            acknowledgements -= sum(kind == NLMSG_ERROR for kind, _ in answers)
+
+    def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
+        """The bodies of all that there is of a kind. Raises OSError."""
+        self._socket.send(self.message(kind, body, NLM_F_DUMP))
+        while True:
+            for answer, found in read_messages(self._socket.recv(65536)):
+                if answer == NLMSG_DONE:
+                    return
+                yield found
 
     # --- links, addresses, routes
 
@@ -135,7 +158,7 @@ class Netlink:
 # --- nftables: one table of our own, replaced whole ---------------------------------------------------------
 
 _NFT = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE = _NFT | 0, _NFT | 2, _NFT | 3, _NFT | 6
+_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE = _NFT | 0, _NFT | 1, _NFT | 2, _NFT | 3, _NFT | 6
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _REGISTER = 1
 ACCEPT, DROP = 1, 0
@@ -209,6 +232,18 @@ class Chain:
 
     def __init__(self, name: str, kind: str, hook: int, priority: int, rules: Sequence[list[bytes]]) -> None:
         self.name, self.kind, self.hook, self.priority, self.rules = name, kind, hook, priority, rules
+
+
+def tables(family: int) -> list[str]:
+    """The names of the nftables tables of an address family. Raises OSError."""
+    head = struct.pack(">BBH", family, 0, 0)
+    with Netlink(NETLINK_NETFILTER) as link:
+        return [
+            value.rstrip(b"\0").decode()
+            for body in link.dump(_GETTABLE, head)
+            for kind, value in attributes(body[len(head) :])
+            if kind == 1  # NFTA_TABLE_NAME
+        ]
 
 
 def replace_table(family: int, table: str, chains: Sequence[Chain]) -> None:

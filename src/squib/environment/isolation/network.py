@@ -7,6 +7,7 @@ metadata services among them) and other sandboxes are refused by nftables.
 
 import contextlib
 import os
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ METADATA_ADDRESSES = ("100.100.100.200", "192.0.0.192")
 """Where clouds give machines their secrets, beside the link-local address that most use."""
 NETWORK_BITS = 18  # a sixteen-thousand-address network for all slots of one squib
 _IPV4, _IPV6 = 2, 10  # NFPROTO_*
+_OWN_NAME = re.compile(r"squib_?([0-9a-f]{2})(?:-|$)")
 _INPUT, _FORWARD, _POSTROUTING = 1, 2, 4  # NF_INET_*
 
 
@@ -101,6 +103,15 @@ def firewall(plan: NetworkPlan) -> None:
     forwarding = Path("/proc/sys/net/ipv4/ip_forward")
     if forwarding.read_text().strip() != "1":
         forwarding.write_text("1")
+
+
+def firewalled_tags() -> set[str]:
+    """Who has firewall rules or interfaces on this machine: the `tag` of each squib's plan."""
+    names = [name for _, name in socket.if_nameindex()]
+    for family in (_IPV4, _IPV6):
+        with contextlib.suppress(OSError):  # a kernel without it
+            names += netlink.tables(family)
+    return {found[1] for found in map(_OWN_NAME.match, names) if found}
 
 
 def remove_firewall(plan: NetworkPlan) -> None:

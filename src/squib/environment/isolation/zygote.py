@@ -69,7 +69,6 @@ def serve(options: Options) -> None:
         preload_client()
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for an init: the kernel reaps it
     control.sendall(READY)
     while True:
         message, fds, _, _ = socket.recv_fds(control, BLANK_LAYOUT.size + 1, 8)
@@ -91,9 +90,10 @@ def serve(options: Options) -> None:
 
 def fork_sandbox(slot: int, fds: list[int], cgroups: Cgroups | None, options: Options) -> None:
     """Forks the sandbox of a slot; returns in the fork server as soon as it exists. `fds`: network namespace,
-    control socket, output pipe, telemetry pipe."""
+    control socket, output pipe, telemetry pipe. Its parent is the launcher, with which it ends: while it is
+    frozen it does not see that squib's socket is closed."""
     namespaces = confine.CLONE_NEWNS | confine.CLONE_NEWPID | confine.CLONE_NEWIPC | confine.CLONE_NEWUTS
-    if confine.clone(namespaces) == 0:
+    if confine.clone(namespaces | confine.CLONE_PARENT) == 0:
         run_init(slot, fds, cgroups, options)
 
 
@@ -101,7 +101,8 @@ def run_init(slot: int, fds: list[int], cgroups: Cgroups | None, options: Option
     """Pid 1 of the sandbox, from its first instruction to its end."""
     netns, control_fd, output, telemetry = fds
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        confine.die_with_parent()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the launcher ignores it
         bases = list(cgroups.bases.values()) if cgroups is not None else []
         enter_sandbox(slot, netns, cgroups)
         confine.close_all_but([control_fd, output, telemetry, *bases])

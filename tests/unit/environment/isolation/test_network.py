@@ -1,7 +1,10 @@
 """Names and addresses of sandbox networks, and the bytes of netlink attributes."""
 
+import errno
 import ipaddress
+import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +39,22 @@ def test_attributes_are_padded_to_four_bytes() -> None:
 
 def test_nested_attributes_are_marked() -> None:
     assert netlink.nested(1, netlink.attribute(2, b"")) == b"\x08\x00\x01\x80\x04\x00\x02\x00"
+
+
+def test_attributes_are_read_back() -> None:
+    data = netlink.text(1, "squib_0a") + netlink.nested(4, netlink.attribute(2, b"abcde"))
+    (first, second) = netlink.attributes(data)
+    assert first == (1, b"squib_0a\0")
+    assert second[0] == 4 and list(netlink.attributes(second[1])) == [(2, b"abcde")]
+
+
+def test_messages_of_a_datagram_are_told_apart_and_errors_raised() -> None:
+    def message(kind: int, body: bytes) -> bytes:
+        return struct.pack("=IHHII", 16 + len(body), kind, 0, 1, 0) + body + b"\0" * (-len(body) % 4)
+
+    done = message(netlink.NLMSG_DONE, bytes(4))
+    fine = message(netlink.NLMSG_ERROR, bytes(4))
+    found = list(netlink.read_messages(message(20, b"abcde") + fine + done))
+    assert found == [(20, b"abcde"), (netlink.NLMSG_ERROR, bytes(4)), (netlink.NLMSG_DONE, bytes(4))]
+    with pytest.raises(PermissionError):
+        list(netlink.read_messages(message(netlink.NLMSG_ERROR, struct.pack("=i", -errno.EPERM))))
