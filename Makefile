@@ -12,7 +12,7 @@ CLIENTS := $(wildcard src/squib/environment/guest/python/*.txt)
 ARGS ?=
 LIVE := -o cache_dir=.pytest_cache/live tests --ignore=tests/unit --ignore=tests/house
 SANDBOX_TESTS := $(addprefix tests/,integration/test_cgroup_delegation.py conformance/test_sandbox_driver.py \
-  integration/test_clones.py)
+  integration/test_clones.py integration/test_kill.py compat/test_compat_memory_budget.py)
 
 # A Python that is new enough and can make environments; $(PYTHON) first, then the system's own (it is built
 # with profile guidance, which functions feel), then whatever PATH offers.

@@ -9,7 +9,7 @@ import pytest
 
 from harness.functions import Function
 from harness.probe import Probe, deploy_probe
-from harness.squib import Squib
+from harness.squib import FUNCTION_TIMEOUT_S, Squib
 
 libc: Any = None  # given by the probe
 held: list[Any] = []
@@ -305,7 +305,7 @@ def test_a_hundred_megabytes_of_log_hurt_nobody(squib: Squib, bystander: Functio
 
 
 def test_a_giant_line_is_cut_into_events(squib: Squib) -> None:
-    probe = deploy_probe(squib, Timeout=15)
+    probe = deploy_probe(squib, Timeout=2 * FUNCTION_TIMEOUT_S)
 
     def line(size: int) -> str:
         import sys
