@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q install --only-binary :all:
 CLIENTS := $(wildcard src/squib/environment/guest/python/*.txt)
 ARGS ?=
-LIVE := -o cache_dir=.pytest_cache/live tests --ignore=tests/unit --ignore=tests/house
 SANDBOX_TESTS := $(addprefix tests/,integration/test_cgroup_delegation.py conformance/test_sandbox_driver.py \
   integration/test_clones.py integration/test_kill.py compat/test_compat_memory_budget.py)
 
@@ -54,11 +53,7 @@ check: setup $(VENV)/.dev ## format, lint, types, import contracts, unit tests
 .PHONY: test
 test: check $(VENV)/.demo ## everything: check, then the tests with real processes, sockets and sandboxes
 	@echo "== all other tests"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(LIVE) $(ARGS)
-
-.PHONY: test-again
-test-again: ## what failed of the tests with real processes, by itself
-	@$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(LIVE) $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests --ignore=tests/unit --ignore=tests/house $(ARGS)
 
 .PHONY: test-cgroup2
 test-cgroup2: setup $(VENV)/.dev $(VENV)/.demo ## the tests of sandboxes, in a virtual machine with cgroup version 2
